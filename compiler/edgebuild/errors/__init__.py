@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every error that a user can see: one code, one place, one way out (docs/reference/errors.md).
+
+Libraries raise ``EdgebuildError``; ``cli`` alone prints it and exits. A code is made once, in the
+module of its range, and called to make the exception:
+
+    raise UNKNOWN_TARGET("there is no target 'rpi5'", hint="did you mean 'rpi4'?")
+"""
+
+from __future__ import annotations
+
+from edgebuild.errors.base import CATALOGUE, Code, EdgebuildError, code
+
+__all__ = ["CATALOGUE", "Code", "EdgebuildError", "code"]
