@@ -27,6 +27,7 @@ class LockedPackage:
     source: str  # the source package's name
     source_version: str
     files: tuple[LockedFile, ...]
+    keep: tuple[str, ...] = ()  # patterns of the paths to unpack; empty for all of them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

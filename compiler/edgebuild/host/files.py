@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgebuild.errors.inputs import CACHE_UNUSABLE, DISK_FULL
+
+_CHUNK = 1 << 20
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file's bytes, as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def told_plainly(where: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write into errors that a person can act on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DISK_FULL(
+                "no space left on the device",
+                where=str(where),
+                hint="free some space, or set EDGEBUILD_CACHE and --out to a larger disk",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            raise CACHE_UNUSABLE(
+                f"cannot write: {error.strerror}",
+                where=str(error.filename or where),
+                hint="set EDGEBUILD_CACHE to a directory that you can write to",
+            ) from error
+        raise
+
+
+def atomic_write(path: Path, data: bytes, mode: int = 0o644) -> None:
+    """Write ``data`` so that ``path`` holds either what it held before or all of it.
+
+    The mode is exact: the umask does not change it. The directory is made if need be.
+    """
+    with told_plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+                os.fchmod(file.fileno(), mode)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+
+@contextlib.contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold a lock between processes while the block runs. Ends with the process, however it ends."""
+    with told_plainly(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a directory and all below it; it is no error if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        shutil.rmtree(path)
+
+
+@contextlib.contextmanager
+def replaced_directory(target: Path) -> Iterator[Path]:
+    """Give an empty directory to fill; on success it takes ``target``'s place.
+
+    Until then, and for good if the block fails, ``target`` stays as it was. The swap is two
+    renames within one directory: a reader sees the old or the new content, never a mixture.
+    """
+    target = target.absolute()
+    with told_plainly(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}.new-", dir=target.parent))
+    try:
+        fresh.chmod(0o755)
+        with told_plainly(target):
+            yield fresh
+        old = fresh.with_name(fresh.name.replace(".new-", ".old-"))
+        if target.exists():
+            target.rename(old)
+        try:
+            fresh.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
+        remove_tree(old)
+    except BaseException:
+        remove_tree(fresh)
+        raise
