@@ -1,0 +1,364 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TensorFlow Lite operators as graph operators, one small function each.
+
+``option(n)`` is field n of the operator's options table in schema.fbs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edgebuild.errors.kernels import MODEL_MALFORMED, OPERATOR_UNSUPPORTED, TYPE_UNSUPPORTED
+from edgebuild.kernels.shapes import normal_axis, same_padding
+from edgebuild.kernels.tflite_reader import TfliteOperator, unsupported
+from edgebuild.model.graph import Tensor
+
+Converter = Callable[[TfliteOperator], None]
+
+_ACTIVATIONS = {0: "none", 1: "relu", 2: "relu_n1_to_1", 3: "relu6", 4: "tanh"}
+
+
+def _activation(o: TfliteOperator, slot: int) -> str:
+    number = o.option(slot, "<b")
+    if number not in _ACTIVATIONS:
+        raise OPERATOR_UNSUPPORTED(f"{o.kind} with activation {number}", where=o.source)
+    return _ACTIVATIONS[number]
+
+
+def _weights(o: TfliteOperator, number: int) -> Tensor:
+    """Constant weights; dequantised when the data they meet is float (dynamic range)."""
+    o.constant(number)
+    tensor = o.builder.tensors[o.name(number)]
+    floating = o.builder.tensors[o.name(0)].dtype == "float32"
+    if not (floating and tensor.dtype == "int8"):
+        return tensor
+    quantisation = tensor.quantisation
+    if quantisation is None or tensor.data is None:
+        raise TYPE_UNSUPPORTED("int8 weights without a scale", where=o.source)
+    shape = [1] * len(tensor.shape)
+    if quantisation.axis is not None:
+        shape[quantisation.axis] = -1
+    scale = np.array(quantisation.scale, np.float32).reshape(shape)
+    zero = np.array(quantisation.zero_point, np.float32).reshape(shape)
+    data = (tensor.data.astype(np.float32) - zero) * scale
+    o.builder.notes.append(
+        "weights of dynamic-range quantised operators were dequantised to float32"
+    )
+    return replace(tensor, dtype="float32", data=data, quantisation=None)
+
+
+def _reshaped(o: TfliteOperator, tensor: Tensor, shape: tuple[int, ...], axis: int) -> str:
+    """A constant under another shape; ``axis`` is where its channels are now."""
+    if tensor.data is None or prod(shape) != tensor.data.size:
+        raise MODEL_MALFORMED(f"weights of shape {list(tensor.shape)}", where=o.source)
+    quantisation = tensor.quantisation
+    if quantisation is not None and quantisation.axis is not None:
+        quantisation = replace(quantisation, axis=axis)
+    return o.builder.constant(tensor.name, tensor.data.reshape(shape), quantisation)
+
+
+def _bias(o: TfliteOperator) -> list[str]:
+    if not o.has(2):
+        return []
+    o.constant(2)
+    return [o.name(2)]
+
+
+def _window(o: TfliteOperator, kernel: tuple[int, int], slots: tuple[int, ...]) -> dict[str, Any]:
+    """Stride, dilation and explicit padding; slots: padding, stride w, h, [dilation w, h]."""
+    padding, stride_w, stride_h, *dilation_slots = slots
+    dilation = (1, 1)
+    if dilation_slots:
+        dilation = (o.option(dilation_slots[1], default=1), o.option(dilation_slots[0], default=1))
+    stride = (o.option(stride_h), o.option(stride_w))
+    shape = o.shape(0)
+    if min(*stride, *dilation) < 1 or len(shape) != 4:
+        raise MODEL_MALFORMED(f"{o.kind} with stride {stride}", where=o.source)
+    top = left = bottom = right = 0
+    if o.option(padding, "<b") == 0:  # SAME
+        top, bottom = same_padding(shape[1], kernel[0], stride[0], dilation[0])
+        left, right = same_padding(shape[2], kernel[1], stride[1], dilation[1])
+    return {"stride": stride, "dilation": dilation, "padding": (top, left, bottom, right)}
+
+
+def _conv2d(o: TfliteOperator) -> None:
+    weights = _weights(o, 1)
+    if len(weights.shape) != 4 or not weights.shape[3] or len(o.shape(0)) != 4:
+        raise MODEL_MALFORMED(f"weights of shape {list(weights.shape)}", where=o.source)
+    window = _window(o, (weights.shape[1], weights.shape[2]), (0, 1, 2, 4, 5))
+    name = _reshaped(o, weights, weights.shape, 0)
+    groups = o.shape(0)[3] // weights.shape[3]
+    o.add("conv2d", [o.name(0), name, *_bias(o)], **window, groups=groups,
+          activation=_activation(o, 3))  # fmt: skip
+
+
+def _depthwise(o: TfliteOperator) -> None:
+    weights = _weights(o, 1)
+    if len(weights.shape) != 4 or weights.shape[0] != 1:
+        raise MODEL_MALFORMED(f"weights of shape {list(weights.shape)}", where=o.source)
+    window = _window(o, (weights.shape[1], weights.shape[2]), (0, 1, 2, 5, 6))
+    name = _reshaped(o, weights, weights.shape[1:], 2)
+    o.add("depthwise_conv2d", [o.name(0), name, *_bias(o)], **window,
+          activation=_activation(o, 4))  # fmt: skip
+
+
+def _dense(o: TfliteOperator) -> None:
+    x, weights = o.builder.tensors[o.name(0)], _weights(o, 1)
+    if o.option(1, "<b") != 0 or len(weights.shape) != 2 or not weights.shape[1]:
+        raise MODEL_MALFORMED(f"weights of shape {list(weights.shape)}", where=o.source)
+    name = _reshaped(o, weights, weights.shape, 0)
+    value = x.name
+    keep = bool(o.option(2, "<?", False))
+    if not keep:
+        rows = prod(x.shape) // weights.shape[1]
+        value = _reshape_to(o, value, (rows, weights.shape[1]))
+    output = o.builder.tensors[o.output]
+    shape = (*o.builder.tensors[value].shape[:-1], weights.shape[0])
+    attributes = {"activation": _activation(o, 0)}
+    if shape == output.shape:
+        o.add("dense", [value, name, *_bias(o)], **attributes)
+        return
+    flat = o.builder.emit("dense", [value, name, *_bias(o)], f"{o.output}_flat", o.source,
+                          dtype=output.dtype, quantisation=output.quantisation,
+                          **attributes)  # fmt: skip
+    o.add("reshape", [flat], shape=output.shape)
+
+
+def _reshape_to(o: TfliteOperator, value: str, shape: tuple[int, ...]) -> str:
+    tensor = o.builder.tensors[value]
+    if tensor.shape == shape:
+        return value
+    return o.builder.emit("reshape", [value], f"{value}_flat", o.source,
+                          quantisation=tensor.quantisation, shape=shape)  # fmt: skip
+
+
+def _pool(kind: str) -> Converter:
+    def convert(o: TfliteOperator) -> None:
+        kernel = (o.option(4), o.option(3))
+        window = _window(o, kernel, (0, 1, 2))
+        o.add(kind, [o.name(0)], kernel=kernel, stride=window["stride"],
+              padding=window["padding"], count_padding=False,
+              activation=_activation(o, 5))  # fmt: skip
+
+    return convert
+
+
+def _binary(kind: str, activation_slot: int | None = None) -> Converter:
+    def convert(o: TfliteOperator) -> None:
+        attributes = {}
+        if activation_slot is not None:
+            attributes["activation"] = _activation(o, activation_slot)
+        o.add(kind, [o.name(0), o.name(1)], **attributes)
+
+    return convert
+
+
+def _unary(kind: str) -> Converter:
+    def convert(o: TfliteOperator) -> None:
+        o.add(kind, [o.name(0)])
+
+    return convert
+
+
+def _reduce(kind: str) -> Converter:
+    def convert(o: TfliteOperator) -> None:
+        rank = len(o.shape(0))
+        try:
+            axes = sorted({normal_axis(axis, rank) for axis in o.integers(1)})
+        except ValueError as error:
+            raise MODEL_MALFORMED(f"{o.kind}: {error}", where=o.source) from error
+        o.add(kind, [o.name(0)], axes=tuple(axes), keep_dims=bool(o.option(0, "<?", False)))
+
+    return convert
+
+
+def _softmax(o: TfliteOperator) -> None:
+    o.add("softmax", [o.name(0)], beta=float(o.option(0, "<f")))
+
+
+def _reshape(o: TfliteOperator) -> None:
+    o.add("reshape", [o.name(0)], shape=o.builder.tensors[o.output].shape)
+
+
+def _transpose(o: TfliteOperator) -> None:
+    o.add("transpose", [o.name(0)], perm=tuple(o.integers(1)))
+
+
+def _pad(o: TfliteOperator) -> None:
+    x = o.builder.tensors[o.name(0)]
+    pairs = np.array(o.integers(1))
+    if pairs.size != 2 * len(x.shape):
+        raise MODEL_MALFORMED("paddings of another rank", where=o.source)
+    value: float = x.quantisation.zero_point[0] if x.quantisation else 0
+    if o.has(2):
+        value = o.constant(2).reshape(-1)[0].item()
+    before, after = (tuple(int(n) for n in side) for side in pairs.reshape(-1, 2).T)
+    o.add("pad", [o.name(0)], before=before, after=after, value=value)
+
+
+def _concat(o: TfliteOperator) -> None:
+    if _activation(o, 1) != "none":
+        raise OPERATOR_UNSUPPORTED("CONCATENATION with an activation", where=o.source)
+    names = [o.name(number) for number in range(len(o.inputs))]
+    if not names:
+        raise MODEL_MALFORMED("CONCATENATION of nothing", where=o.source)
+    o.add("concat", names, axis=_axis(o, o.option(0), len(o.shape(0))))
+
+
+def _axis(o: TfliteOperator, axis: int, rank: int) -> int:
+    try:
+        return normal_axis(axis, rank)
+    except ValueError as error:
+        raise MODEL_MALFORMED(f"{o.kind}: {error}", where=o.source) from error
+
+
+def _slice(o: TfliteOperator) -> None:
+    begin, size, shape = o.integers(1), o.integers(2), o.shape(0)
+    if not len(begin) == len(size) == len(shape):
+        raise MODEL_MALFORMED("a slice of another rank", where=o.source)
+    sizes = [n - b if s == -1 else s for n, b, s in zip(shape, begin, size, strict=True)]
+    o.add("slice", [o.name(0)], begin=tuple(begin), size=tuple(sizes), stride=(1,) * len(shape))
+
+
+def _strided_slice(o: TfliteOperator) -> None:
+    # begin_mask 0, end_mask 1, ellipsis_mask 2, new_axis_mask 3, shrink_axis_mask 4
+    begin, end, stride = (o.integers(number) for number in (1, 2, 3))
+    shape = o.shape(0)
+    if o.option(2) or o.option(3) or not len(begin) == len(end) == len(stride) <= len(shape):
+        raise unsupported("STRIDED_SLICE with ellipsis or new axes", o.source)
+    starts, sizes, steps = [0] * len(shape), list(shape), [1] * len(shape)
+    for axis, (b, e, step) in enumerate(zip(begin, end, stride, strict=True)):
+        bit = 1 << axis
+        if step == 0 or not shape[axis]:
+            raise MODEL_MALFORMED("a slice with stride 0", where=o.source)
+        bounds = slice(None if o.option(0) & bit else b, None if o.option(1) & bit else e, step)
+        if o.option(4) & bit:
+            bounds = slice(b, b + 1 or None, 1)
+        positions = range(*bounds.indices(shape[axis]))
+        starts[axis], sizes[axis], steps[axis] = (
+            bounds.indices(shape[axis])[0],
+            len(positions),
+            (positions.step),
+        )
+    attributes = {"begin": tuple(starts), "size": tuple(sizes), "stride": tuple(steps)}
+    x, output = o.builder.tensors[o.name(0)], o.builder.tensors[o.output]
+    if not o.option(4):
+        o.add("slice", [x.name], **attributes)
+        return
+    part = o.builder.emit("slice", [x.name], f"{o.output}_part", o.source,
+                          quantisation=x.quantisation, **attributes)  # fmt: skip
+    o.add("reshape", [part], shape=output.shape)
+
+
+def _parts(o: TfliteOperator, value: str, axis: int, sizes: list[int]) -> None:
+    shape = o.builder.tensors[value].shape
+    begin = 0
+    if len(sizes) != len(o.outputs) or sum(sizes) != shape[axis] or min(sizes, default=0) < 0:
+        raise MODEL_MALFORMED(f"{o.kind} of {list(shape)} into {sizes}", where=o.source)
+    for output, size in zip(o.outputs, sizes, strict=True):
+        starts = tuple(begin if d == axis else 0 for d in range(len(shape)))
+        extents = tuple(size if d == axis else n for d, n in enumerate(shape))
+        o.builder.add("slice", [value], output, o.source, begin=starts, size=extents,
+                      stride=(1,) * len(shape))  # fmt: skip
+        begin += size
+
+
+def _split(o: TfliteOperator) -> None:
+    axis = _axis(o, (o.integers(0) or [0])[0], len(o.shape(1)))
+    _parts(o, o.name(1), axis, [o.shape(1)[axis] // len(o.outputs)] * len(o.outputs))
+
+
+def _split_v(o: TfliteOperator) -> None:
+    axis = _axis(o, (o.integers(2) or [0])[0], len(o.shape(0)))
+    sizes = o.integers(1)
+    rest = o.shape(0)[axis] - sum(size for size in sizes if size >= 0)
+    _parts(o, o.name(0), axis, [rest if size == -1 else size for size in sizes])
+
+
+def _gather(o: TfliteOperator) -> None:
+    if o.option(1):
+        raise unsupported("GATHER with batch dimensions", o.source)
+    o.add("gather", [o.name(0), o.name(1)], axis=_axis(o, o.option(0), len(o.shape(0))))
+
+
+def _matmul(o: TfliteOperator) -> None:
+    o.add("matmul", [o.name(0), o.name(1)], transpose_left=bool(o.option(0, "<?", False)),
+          transpose_right=bool(o.option(1, "<?", False)))  # fmt: skip
+
+
+def _gelu(o: TfliteOperator) -> None:
+    o.add("gelu", [o.name(0)], approximate=bool(o.option(0, "<?", False)))
+
+
+def _leaky_relu(o: TfliteOperator) -> None:
+    o.add("leaky_relu", [o.name(0)], alpha=float(o.option(0, "<f")))
+
+
+def _elu(o: TfliteOperator) -> None:
+    o.add("elu", [o.name(0)], alpha=1.0)
+
+
+def _broadcast(o: TfliteOperator) -> None:
+    o.add("broadcast", [o.name(0)], shape=o.builder.tensors[o.output].shape)
+
+
+def _squared_difference(o: TfliteOperator) -> None:
+    difference = o.builder.emit(
+        "sub", [o.name(0), o.name(1)], f"{o.output}_difference", o.source, activation="none"
+    )
+    o.add("square", [difference])
+
+
+CONVERTERS: dict[str, Converter] = {
+    "CONV_2D": _conv2d,
+    "DEPTHWISE_CONV_2D": _depthwise,
+    "FULLY_CONNECTED": _dense,
+    "BATCH_MATMUL": _matmul,
+    "AVERAGE_POOL_2D": _pool("average_pool2d"),
+    "MAX_POOL_2D": _pool("max_pool2d"),
+    "ADD": _binary("add", 0),
+    "SUB": _binary("sub", 0),
+    "MUL": _binary("mul", 0),
+    "DIV": _binary("div", 0),
+    "POW": _binary("pow"),
+    "MAXIMUM": _binary("maximum"),
+    "MINIMUM": _binary("minimum"),
+    "PRELU": _binary("prelu"),
+    "SQUARED_DIFFERENCE": _squared_difference,
+    "MEAN": _reduce("mean"),
+    "SUM": _reduce("sum"),
+    "REDUCE_MAX": _reduce("reduce_max"),
+    "REDUCE_MIN": _reduce("reduce_min"),
+    "SOFTMAX": _softmax,
+    "RESHAPE": _reshape,
+    "SQUEEZE": _reshape,
+    "EXPAND_DIMS": _reshape,
+    "TRANSPOSE": _transpose,
+    "PAD": _pad,
+    "PADV2": _pad,
+    "CONCATENATION": _concat,
+    "SLICE": _slice,
+    "STRIDED_SLICE": _strided_slice,
+    "SPLIT": _split,
+    "SPLIT_V": _split_v,
+    "GATHER": _gather,
+    "GELU": _gelu,
+    "LEAKY_RELU": _leaky_relu,
+    "ELU": _elu,
+    "BROADCAST_TO": _broadcast,
+    **{
+        name: _unary(kind)
+        for name, kind in {
+            "RELU": "relu", "RELU6": "relu6", "RELU_N1_TO_1": "relu_n1_to_1",
+            "LOGISTIC": "logistic", "TANH": "tanh", "HARD_SWISH": "hard_swish", "EXP": "exp",
+            "LOG": "log", "SQRT": "sqrt", "RSQRT": "rsqrt", "NEG": "neg", "ABS": "abs",
+            "SQUARE": "square", "FLOOR": "floor", "CAST": "cast", "QUANTIZE": "quantize",
+            "DEQUANTIZE": "dequantize",
+        }.items()
+    },
+}  # fmt: skip
