@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,14 @@ def _lock(data: dict[str, Any], digest: str) -> Lock:
         archive_date=_text(data["archive_date"]),
         release_sha256=_digest(data["release_sha256"]),
         signed_by=tuple(_text(one) for one in data["signed_by"]),
-        groups={
-            name: tuple(packages[key] for key in keys) for name, keys in data["groups"].items()
-        },
+        groups={name: _group(value, packages) for name, value in data["groups"].items()},
         digest=digest,
     )
+
+
+def _group(data: dict[str, Any], packages: dict[str, LockedPackage]) -> tuple[LockedPackage, ...]:
+    keep = {key: tuple(_text(one) for one in patterns) for key, patterns in data["keep"].items()}
+    return tuple(replace(packages[key], keep=keep.get(key, ())) for key in data["packages"])
 
 
 def _package(data: dict[str, Any]) -> LockedPackage:
@@ -76,7 +80,6 @@ def _package(data: dict[str, Any]) -> LockedPackage:
         source=_text(data["source"]),
         source_version=_text(data["source_version"]),
         files=tuple(_file(one) for one in data["files"]),
-        keep=tuple(_text(one) for one in data.get("keep", ())),
     )
 
 
