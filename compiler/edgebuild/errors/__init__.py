@@ -9,6 +9,10 @@ module of its range, and called to make the exception:
 
 from __future__ import annotations
 
+# Every range enters its codes in the catalogue when it is imported.
+from edgebuild.errors import general, images, inputs, kernels, planning, runtimes, trust
 from edgebuild.errors.base import CATALOGUE, Code, EdgebuildError, code
+
+_RANGES = (general, inputs, kernels, runtimes, images, trust, planning)
 
 __all__ = ["CATALOGUE", "Code", "EdgebuildError", "code"]

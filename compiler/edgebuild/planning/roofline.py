@@ -60,6 +60,13 @@ def operator_time(
     return max(compute, traffic) + call, bound[0]
 
 
+def at_best(operator: Mapping[str, Any], cpu: Cpu, memory_bytes_per_s: float) -> float:
+    """Seconds of the roofline itself: every unit busy, no call, nothing waited for."""
+    peak = peak_macs_per_s(cpu, operator.get("dtype", "float32")) or 1.0
+    moved = operator["bytes_moved"]
+    return max(operator["macs"] / peak, moved / bandwidth(cpu, moved, memory_bytes_per_s))
+
+
 def peak_macs_per_s(cpu: Cpu, dtype: str) -> float:
     """Multiply-adds per second of one core at its best."""
     per_cycle = cpu.macs_per_cycle_int8 if dtype in ("int8", "uint8") else cpu.macs_per_cycle_f32

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The grammar of the command line; docs/reference/cli.md is generated from it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import edgebuild
+from edgebuild.cli import build, debian, examine, release
+
+EXAMPLES = """examples:
+  edgebuild --target rpi4                               a release with the demo model
+  edgebuild --target rpi4 --model kws.tflite            with your own model
+  edgebuild plan --target riscv64 --model kws.tflite    what would be done
+  edgebuild verify dist/rpi4 --key release.pub          check a release, offline
+  edgebuild run dist/rpi4                               boot it in QEMU
+
+exit status: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 does not fit,
+             70 defect of edgebuild, 130 stopped"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The whole grammar."""
+    parser = argparse.ArgumentParser(
+        prog="edgebuild",
+        description="Build a signed release of an MCP gateway for one kind of device.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"edgebuild {edgebuild.__version__}")
+    _build_options(parser)
+    parser.set_defaults(run=build.build)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
+    _planning_commands(commands)
+    _release_commands(commands)
+    _other_commands(commands)
+    return parser
+
+
+Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(commands: Commands, name: str, help_text: str, example: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=help_text,
+        description=help_text[0].upper() + help_text[1:] + ".",
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        argument_default=argparse.SUPPRESS,
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    return parser
+
+
+def _request_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--target", metavar="NAME", help="a target (see `edgebuild targets`) or your profile.toml"
+    )
+    parser.add_argument(
+        "--model",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        help=".tflite or .onnx; may be repeated; without it, the demo model",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path, help="the gateway's mcp-edge.toml")
+    parser.add_argument("--key", metavar="PEM", type=Path, help="ECDSA P-256 key to sign with")
+    parser.add_argument(
+        "--keyless", action="store_true", help="sign with the identity of this CI job (Sigstore)"
+    )
+    parser.add_argument(
+        "--insecure-debug-shell",
+        action="store_true",
+        help="put a root shell on the console into the firmware; never ship it",
+    )
+
+
+def _source_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mirror", metavar="URL", help="Debian mirror; default: apt's settings")
+    parser.add_argument("--offline", action="store_true", help="use the cache alone")
+
+
+def _build_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON for scripts")
+    _request_options(parser)
+    _source_options(parser)
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path("dist"), help="default: dist"
+    )
+    parser.add_argument(
+        "-j", "--jobs", metavar="N", type=int, default=0, help="steps at once; default: all cores"
+    )
+    parser.add_argument(
+        "--rebuild", action="store_true", help="do every step anew, as if nothing had been built"
+    )
+
+
+def _planning_commands(commands: Commands) -> None:
+    plan = _command(
+        commands, "plan", "show the steps of a build without building", "edgebuild plan --target rpi4"
+    )
+    _request_options(plan)
+    plan.set_defaults(run=build.plan)
+    fit = _command(
+        commands,
+        "fit",
+        "say whether models fit a target, and how fast they can be",
+        "edgebuild fit --target rpi4 --model kws.tflite",
+    )
+    _request_options(fit)
+    fit.set_defaults(run=examine.fit)
+    targets = _command(commands, "targets", "list the targets", "edgebuild targets --json")
+    targets.set_defaults(run=examine.targets)
+    inspect = _command(
+        commands,
+        "inspect",
+        "show what is inside a model or a release",
+        "edgebuild inspect kws.tflite --optimised",
+    )
+    inspect.add_argument("what", metavar="MODEL|RELEASE", type=Path)
+    inspect.add_argument(
+        "--optimised", action="store_true", help="operators before and after optimisation"
+    )
+    inspect.add_argument(
+        "--licences", action="store_true", help="licences of what is linked into a release"
+    )
+    inspect.set_defaults(run=examine.inspect)
+
+
+def _release_commands(commands: Commands) -> None:
+    verify = _command(
+        commands,
+        "verify",
+        "check every byte of a release, offline",
+        "edgebuild verify dist/rpi4 --key release.pub --policy policy.toml",
+    )
+    verify.add_argument("release", metavar="DIR", type=Path)
+    verify.add_argument("--key", metavar="PEM", type=Path, help="the signer's public key")
+    verify.add_argument("--policy", metavar="FILE", type=Path, help="what else is required (TOML)")
+    verify.set_defaults(run=release.verify)
+    run = _command(
+        commands, "run", "boot a release in QEMU and answer on loopback", "edgebuild run dist/rpi4"
+    )
+    run.add_argument("release", metavar="DIR", type=Path)
+    run.add_argument("--port", metavar="N", type=int, help="loopback port; default: a free one")
+    run.add_argument("--console", action="store_true", help="show the device's console")
+    run.add_argument("--board", action="store_true", help="boot QEMU's model of the board itself")
+    _source_options(run)
+    run.set_defaults(run=release.run)
+    bench = _command(
+        commands,
+        "bench",
+        "time a model's kernels, whole and per operator",
+        "edgebuild bench --model kws.tflite --against litert,onnxruntime",
+    )
+    bench.add_argument("--model", metavar="FILE", action="append", type=Path)
+    bench.add_argument("--against", metavar="NAMES", help="litert, onnxruntime, or both with a comma")
+    bench.add_argument("--target", metavar="NAME", help="count instructions of this target instead")
+    bench.add_argument("--host", action="store_true", help="measured against predicted times here")
+    _source_options(bench)
+    bench.set_defaults(run=examine.bench)
+
+
+def _other_commands(commands: Commands) -> None:
+    lock = _command(
+        commands,
+        "lock",
+        "renew the lock from the archive's signed index",
+        "edgebuild lock --mirror file:///srv/debian",
+    )
+    _source_options(lock)
+    lock.add_argument("--check", action="store_true", help="change nothing; fail if it is out of date")
+    lock.set_defaults(run=debian.lock)
+    doctor = _command(commands, "doctor", "check this machine before work begins", "edgebuild doctor")
+    _source_options(doctor)
+    doctor.set_defaults(run=debian.doctor)
+    step = _command(
+        commands, "step", "run one step of a plan alone", "edgebuild step plan.json link"
+    )
+    step.add_argument("plan", metavar="PLAN", type=Path)
+    step.add_argument("name", metavar="STEP")
+    step.set_defaults(run=build.step)
+    complete = _command(
+        commands,
+        "completion",
+        "print shell completion",
+        "edgebuild completion bash > ~/.local/share/bash-completion/completions/edgebuild",
+    )
+    complete.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+    complete.set_defaults(run=completion)
+
+
+def completion(arguments: argparse.Namespace) -> None:
+    """Print a completion script."""
+    import shtab
+
+    print(shtab.complete(make_parser(), shell=arguments.shell))

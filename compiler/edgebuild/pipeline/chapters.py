@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chapters of a build: one function for each kind of step.
+
+Each takes what its step names from the work folder and writes what it promises into an empty
+one. Imports are inside the functions: a step pays for its own chapter only.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from edgebuild.pipeline.context import Context
+from edgebuild.planning.plan import HOST, artifacts, executable
+
+
+def inspect(c: Context) -> None:
+    """Read the model and write down what the fit needs to know."""
+    from edgebuild.kernels import importer
+    from edgebuild.kernels import inspect as facts
+
+    graph = importer.load(c.work / c.step.sources[0], c.step.parameters["model"])
+    c.write(c.step.outputs[0], facts.facts(graph))
+
+
+def fit(c: Context) -> None:
+    """Refuse what cannot fit, with the arithmetic."""
+    from edgebuild.planning import fit as fits
+
+    facts = [c.json(path) for path in c.step.sources[1:]]
+    c.write("fit.json", fits.require(fits.fit(facts, c.profile())).to_json())
+
+
+def fetch(c: Context) -> None:
+    """Fetch and verify one group of the lock."""
+    from edgebuild.host import lockfile
+
+    group = c.step.parameters["group"]
+    packages = lockfile.group(c.lock, group)
+    c.store.prefetch(group, packages)
+    listing = {file.path: file.sha256 for package in packages for file in package.files}
+    c.write(c.step.outputs[0], listing)
+
+
+def bundle(c: Context) -> None:
+    """Compile one model."""
+    from edgebuild.kernels import bundle as kernels
+
+    name = c.step.parameters["model"]
+    kernels.compile(c.work / c.step.sources[0], c.cpu(), c.out / "bundles", name=name)
+    keep = {Path(path).name for path in c.step.outputs}
+    for path in (c.out / "bundles").iterdir():
+        if path.name not in keep:
+            path.unlink()
+
+
+def check(c: Context) -> None:
+    """Run the compiled model and compare it with the reference."""
+    from edgebuild.host import tools
+    from edgebuild.kernels import check as checks
+
+    parameters = c.step.parameters
+    emulator: list[str] = []  # none: the machine at hand runs it
+    if parameters["emulator"]:
+        emulator = tools.tool(c.store, c.lock, parameters["emulator"])
+        emulator += ["-cpu", parameters["emulator_cpu"]]
+    result = checks.check(
+        c.work / c.step.sources[0],
+        c.work / "bundles",
+        c.cpu(),
+        name=parameters["model"],
+        seed=parameters["seed"],
+        emulator=emulator,
+    )
+    c.write(c.step.outputs[0], result)
+
+
+def runtime(c: Context) -> None:
+    """Compile what does not depend on a model."""
+    from edgebuild.runtimes import objects
+
+    objects.build(
+        c.store, c.lock, c.step.parameters["architecture"], c.cpu(), c.out / "runtime"
+    )
+
+
+def link(c: Context) -> None:
+    """Link the executable."""
+    from edgebuild.runtimes import link as linker
+
+    bundles = [c.work / path for path in c.step.sources if path.startswith("bundles/")]
+    (c.out / "images").mkdir()
+    linker.link(
+        c.store,
+        c.lock,
+        c.step.parameters["architecture"],
+        c.work / "runtime",
+        bundles,
+        c.work / "inputs/mcp-edge.json",
+        c.out / c.step.outputs[0],
+    )
+
+
+def oci(c: Context) -> None:
+    """Assemble the container image."""
+    from edgebuild.images import oci as images
+
+    profile = c.profile()
+    (c.out / "images").mkdir()
+    images.build(
+        c.work / c.step.sources[0],
+        profile,
+        c.out / c.step.outputs[0],
+        labels={"org.opencontainers.image.version": c.plan.version},
+    )
+
+
+def firmware(c: Context) -> None:
+    """Assemble the firmware image."""
+    from edgebuild.images import firmware as images
+
+    (c.out / "images").mkdir()
+    payload = images.build(
+        c.store,
+        c.lock,
+        c.profile(),
+        c.work / c.step.sources[0],
+        c.work / "inputs/mcp-edge.json",
+        c.out / c.step.outputs[0],
+        c.out / c.step.outputs[1],
+        allow_shell=c.step.parameters["debug_shell"],
+    )
+    c.write("payload.json", payload)
+
+
+CHAPTERS: Mapping[str, Callable[[Context], None]] = {
+    "inspect": inspect,
+    "fit": fit,
+    "fetch": fetch,
+    "bundle": bundle,
+    "check": check,
+    "runtime": runtime,
+    "link": link,
+    "oci": oci,
+    "firmware": firmware,
+}
