@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``edgebuild bench``: how long models take on the machine at hand, beside other runtimes.
+
+``run`` answers values; ``table`` prints them. Times are of one inference with inputs in place;
+all contestants of a model are sampled in turn within one process (``bench_worker``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebuild.errors.kernels import BENCH_PEER_MISSING, BENCH_PEER_UNKNOWN
+from edgebuild.host import process
+from edgebuild.kernels import bench_build, bench_worker
+from edgebuild.model.profile import Cpu
+from edgebuild.planning import roofline
+
+#: name of a peer -> its Python package and the model format that it reads
+PEERS: Mapping[str, tuple[str, str]] = {
+    "litert": ("ai_edge_litert", ".tflite"),
+    "onnxruntime": ("onnxruntime", ".onnx"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One model. ``twin`` is the same network in the other format, for the other peer."""
+
+    path: Path
+    twin: Path | None = None
+
+    def file(self, suffix: str) -> Path | None:
+        """The file of that format, if there is one."""
+        files = [each for each in (self.path, self.twin) if each is not None]
+        return next((each for each in files if each.suffix == suffix), None)
+
+
+def run(
+    models: Sequence[Case | Path],
+    *,
+    cpu: Cpu,
+    work: Path,
+    memory_bytes_per_s: float,
+    against: Sequence[str] = (),
+    threads: int = 1,
+    seconds: float = 2.0,
+) -> dict[str, Any]:
+    """Compile ``models`` for ``cpu``, which must be the machine at hand, and time them.
+
+    ``work`` is a directory for the bundles. Raises E280 for a peer that is not known, E281 for
+    one that is not installed, and what compiling raises.
+    """
+    require_peers(against)
+    cases = [each if isinstance(each, Case) else Case(path=each) for each in models]
+    built = [bench_build.build(each.path, cpu, work, threads=threads) for each in cases]
+    job = {
+        "models": [
+            {
+                "name": bundle.name,
+                "seed": seed,
+                "seconds": seconds,
+                "threads": threads,
+                "contestants": _contestants(case, bundle, against),
+            }
+            for seed, (case, bundle) in enumerate(zip(cases, built, strict=True))
+        ]
+    }
+    answer = process.run(
+        [sys.executable, bench_worker.__file__],
+        what="time the models",
+        stdin=json.dumps(job).encode(),
+    )
+    measured = json.loads(answer.stdout)["models"]
+    rows = [
+        summarise(samples, bundle.card, cpu, memory_bytes_per_s)
+        for samples, bundle in zip(measured, built, strict=True)
+    ]
+    return {
+        "cpu": {"arch": cpu.arch, "model": cpu.model, "features": list(cpu.features)},
+        "threads": threads,
+        "models": rows,
+        "geometric_mean": _geometric_mean(rows),
+    }
+
+
+def require_peers(against: Sequence[str]) -> None:
+    """Raises E280 or E281 unless every peer is known and installed."""
+    for peer in against:
+        if peer not in PEERS:
+            raise BENCH_PEER_UNKNOWN(
+                f"there is no peer {peer!r} to measure against",
+                hint=f"choose from {', '.join(sorted(PEERS))}",
+            )
+        package = PEERS[peer][0]
+        if importlib.util.find_spec(package) is None:
+            name = package.replace("_", "-")
+            raise BENCH_PEER_MISSING(
+                f"the package of peer {peer!r} is not installed", hint=f"pip install {name}"
+            )
+
+
+def _contestants(
+    case: Case, bundle: bench_build.Built, against: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    ours: dict[str, Any] = {"path": str(bundle.library), "card": bundle.card}
+    if bundle.profile is not None:
+        ours["profile"] = str(bundle.profile)
+    result = {"edgebuild": ours}
+    for peer in against:
+        path = case.file(PEERS[peer][1])
+        if path is not None:
+            result[peer] = {"path": str(path)}
+    return result
+
+
+def summarise(
+    samples: Mapping[str, Any], card: Mapping[str, Any], cpu: Cpu, memory_bytes_per_s: float
+) -> dict[str, Any]:
+    """One model's row: statistics of each contestant, of each layer, and the ratios."""
+    runtimes = {name: statistic(each) for name, each in samples["samples_ns"].items()}
+    ours = runtimes["edgebuild"]["median_s"]
+    peers = [each["median_s"] for name, each in runtimes.items() if name != "edgebuild"]
+    operations = 2 * card["macs"]
+    return {
+        "name": samples["name"],
+        "macs": card["macs"],
+        "weights_bytes": card["weights_bytes"],
+        "arena_bytes": card["arena_bytes"],
+        "runtimes": {
+            name: {**each, "operations_per_s": operations / each["median_s"]}
+            for name, each in runtimes.items()
+        },
+        "difference": samples["difference"],
+        "speedup": min(peers) / ours if peers else None,
+        "roofline_share": _at_best(card, cpu, memory_bytes_per_s) / ours,
+        "layers": _layers(samples["layers_ns"], card, cpu, memory_bytes_per_s),
+    }
+
+
+def statistic(samples_ns: Sequence[float]) -> dict[str, float]:
+    """Median, 99th percentile and minimum, in seconds."""
+    ordered = sorted(samples_ns)
+    return {
+        "median_s": statistics.median(ordered) / 1e9,
+        "p99_s": ordered[min(len(ordered) - 1, round(0.99 * (len(ordered) - 1)))] / 1e9,
+        "min_s": ordered[0] / 1e9,
+        "samples": len(ordered),
+    }
+
+
+def _at_best(card: Mapping[str, Any], cpu: Cpu, memory_bytes_per_s: float) -> float:
+    return sum(roofline.at_best(each, cpu, memory_bytes_per_s) for each in card["operators"])
+
+
+def _layers(
+    rounds: Sequence[Sequence[float]] | None,
+    card: Mapping[str, Any],
+    cpu: Cpu,
+    memory_bytes_per_s: float,
+) -> list[dict[str, Any]]:
+    if not rounds:
+        return []
+    rows = []
+    for operator, samples in zip(card["operators"], zip(*rounds, strict=True), strict=True):
+        spent = statistic(samples)
+        predicted, bound = roofline.operator_time(operator, cpu, memory_bytes_per_s)
+        best = roofline.at_best(operator, cpu, memory_bytes_per_s)
+        rows.append(
+            {
+                "name": operator["name"],
+                "kind": operator["kind"],
+                "macs": operator["macs"],
+                "bytes_moved": operator["bytes_moved"],
+                **spent,
+                "operations_per_s": 2 * operator["macs"] / max(spent["median_s"], 1e-12),
+                "predicted_s": predicted,
+                "bound": bound,
+                "roofline_share": best / max(spent["median_s"], 1e-12),
+            }
+        )
+    return rows
+
+
+def _geometric_mean(rows: Sequence[Mapping[str, Any]]) -> float | None:
+    speedups = [each["speedup"] for each in rows if each["speedup"] is not None]
+    return statistics.geometric_mean(speedups) if speedups else None

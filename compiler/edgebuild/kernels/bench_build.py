@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Make the shared objects that the bench worker loads: harness, bundle and thread pool."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebuild.host import compiler, paths, process
+from edgebuild.kernels import bundle, naming
+from edgebuild.model.profile import Cpu
+
+HARNESS = Path("runtime/native/bench/harness.c")
+POOL = Path("runtime/native/threads.c")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """One model, ready to be timed. ``profile`` is the build that times each operator."""
+
+    name: str
+    card: dict[str, Any]
+    library: Path
+    profile: Path | None
+
+
+def build(model: Path, cpu: Cpu, work: Path, *, threads: int = 1) -> Built:
+    """Compile ``model`` for ``cpu`` and link it twice: plainly and with each operator timed."""
+    name = naming.identifier(model)
+    out = work / name
+    bundle.compile(model, cpu, out, name=name)
+    return link(name, out, threads=threads)
+
+
+def link(name: str, out: Path, *, threads: int = 1) -> Built:
+    """Link the bundle ``name`` in ``out``."""
+    card = json.loads((out / f"{name}.json").read_bytes())
+    library = shared_object(out / f"{name}.so", name, [out / f"{name}.o"], threads=threads)
+    driver, kernels = out / f"{name}.driver.c", out / f"{name}.kernels.o"
+    profile = None
+    if driver.is_file() and kernels.is_file():
+        profile = shared_object(
+            out / f"{name}.profile.so", name, [driver, kernels], "-DEDGE_PROFILE", threads=threads
+        )
+    return Built(name=name, card=card, library=library, profile=profile)
+
+
+def shared_object(
+    target: Path, name: str, parts: Sequence[Path], *flags: str, threads: int = 1
+) -> Path:
+    """The shared object ``target`` of the harness for model ``name`` with ``parts``."""
+    data = paths.data_dir()
+    pool = [data / POOL, f"-DEDGE_THREADS={threads}"] if threads > 1 else []
+    process.run(
+        [
+            *compiler.zig(),
+            *("cc", "-O2", "-shared", "-fPIC", "-fno-sanitize=undefined", "-fvisibility=hidden"),
+            *(f"-DEDGE_MODEL={name}", f"-I{data / POOL.parent}", *flags),
+            *(data / HARNESS, *parts, *pool),
+            *("-o", target),
+        ],
+        what=f"link the bench of {name}",
+    )
+    return target

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process that times inferences: all contestants of a model in turn, in one run.
+
+Reads one job as JSON from standard input and writes one answer to standard output. Only this
+module imports the other runtimes: they are optional, and a crash of one is one failed step.
+
+Job: ``{"models": [{"name", "seed", "seconds", "threads", "contestants": {NAME: {"path", …}}}]}``.
+Answer: ``{"models": [{"name", "samples_ns": {NAME: [..]}, "layers_ns": [[..], ..] | null,
+"difference": {NAME: float}}]}``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+SAMPLE_NS = 50_000  # a sample lasts at least this long, so that reading the clock costs nothing
+MIN_SAMPLES = 101  # fewer have no 99th percentile
+WARM_UP_NS = 20_000_000
+ALIGNMENT_BYTES = 64
+PROFILE_ROUNDS = 25
+
+
+@dataclass(slots=True)
+class Contestant:
+    """One runtime with one model loaded: ``run(n)`` infers n times and answers the nanoseconds."""
+
+    run: Callable[[int], int]
+    outputs: Callable[[], list[Array]]
+    repetitions: int = 1
+    samples_ns: list[float] = field(default_factory=list)
+
+
+def timed(call: Callable[[], object]) -> Callable[[int], int]:
+    """A loop over ``call`` that takes off what the loop itself costs."""
+
+    def loop(function: Callable[[], object], repetitions: int) -> int:
+        begin = time.perf_counter_ns()
+        for _ in range(repetitions):
+            function()
+        return time.perf_counter_ns() - begin
+
+    empty_ns = min(loop(int, 1000) for _ in range(20)) / 1000
+
+    return lambda repetitions: loop(call, repetitions) - int(empty_ns * repetitions)
+
+
+def random_input(generator: np.random.Generator, shape: Sequence[int], dtype: str) -> Array:
+    """Uniform over [-1, 1) or over all values of an 8-bit type; other integers are small."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return generator.uniform(-1, 1, tuple(shape)).astype(kind)
+    if kind.itemsize == 1 and kind.kind in "iu":
+        limits = np.iinfo(kind)
+        return generator.integers(limits.min, limits.max + 1, tuple(shape)).astype(kind)
+    return generator.integers(0, 2, tuple(shape)).astype(kind)
+
+
+def aligned(size_bytes: int) -> Array:
+    """Zeroed bytes on an alignment boundary."""
+    raw = np.zeros(size_bytes + ALIGNMENT_BYTES, np.uint8)
+    skip = -raw.ctypes.data % ALIGNMENT_BYTES
+    return raw[skip : skip + size_bytes]
+
+
+def pointers(arrays: Sequence[Array]) -> ctypes.Array[ctypes.c_void_p]:
+    """A C array of the arrays' addresses."""
+    return (ctypes.c_void_p * max(1, len(arrays)))(*[a.ctypes.data for a in arrays])
+
+
+class Bundle:
+    """Our own: the shared object made from harness.c and a bundle."""
+
+    def __init__(self, library: str, card: Mapping[str, Any], inputs: Sequence[Array]) -> None:
+        self._library = ctypes.CDLL(library)
+        for name in ("edge_bench_run", "edge_bench_profile", "edge_bench_arena_bytes"):
+            if hasattr(self._library, name):
+                getattr(self._library, name).restype = ctypes.c_int64
+        self._inputs = [np.ascontiguousarray(each) for each in inputs]
+        self._outputs = [aligned(each["bytes"]) for each in card["outputs"]]
+        self._types = [(each["shape"], each["dtype"]) for each in card["outputs"]]
+        self._arena = aligned(self._library.edge_bench_arena_bytes())
+        self._arguments = (
+            pointers(self._inputs),
+            pointers(self._outputs),
+            ctypes.c_void_p(self._arena.ctypes.data),
+        )
+
+    def run(self, repetitions: int) -> int:
+        """Infer; answers nanoseconds. Raises RuntimeError with the bundle's error."""
+        elapsed: int = self._library.edge_bench_run(*self._arguments, ctypes.c_int64(repetitions))
+        if elapsed < 0:
+            raise RuntimeError(f"the bundle answered {elapsed}")
+        return elapsed
+
+    def profile(self, repetitions: int, operators: int) -> list[float]:
+        """Nanoseconds of each operator in one inference."""
+        spent = np.zeros(operators, np.float64)
+        elapsed = self._library.edge_bench_profile(
+            *self._arguments,
+            ctypes.c_int64(repetitions),
+            ctypes.c_int32(operators),
+            ctypes.c_void_p(spent.ctypes.data),
+        )
+        if elapsed < 0:
+            raise RuntimeError(f"the bundle answered {elapsed}")
+        return [float(each) for each in spent / repetitions]
+
+    def outputs(self) -> list[Array]:
+        """The outputs of the last inference."""
+        return [
+            buffer.view(dtype).reshape(shape).copy()
+            for buffer, (shape, dtype) in zip(self._outputs, self._types, strict=True)
+        ]
+
+
+def litert(path: str, inputs: Sequence[Array], threads: int) -> Contestant:
+    """LiteRT with its default delegate (XNNPACK)."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(path, num_threads=threads)
+    interpreter.allocate_tensors()
+    for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(detail["index"], value)
+    details = interpreter.get_output_details()
+    return Contestant(
+        # The wrapper's own method checks reference counts first: not the runtime's time.
+        run=timed(interpreter._interpreter.Invoke),
+        outputs=lambda: [interpreter.get_tensor(each["index"]) for each in details],
+    )
+
+
+def onnxruntime(path: str, inputs: Sequence[Array], threads: int) -> Contestant:
+    """ONNX Runtime with every graph optimisation and bound inputs and outputs."""
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.log_severity_level = 3
+    session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    binding = session.io_binding()
+    for info, value in zip(session.get_inputs(), inputs, strict=True):
+        binding.bind_cpu_input(info.name, value)
+    for info in session.get_outputs():
+        binding.bind_output(info.name)
+    run, bound = session._sess.run_with_iobinding, binding._iobinding
+    return Contestant(run=timed(lambda: run(bound, None)), outputs=binding.copy_outputs_to_cpu)
+
+
+RUNTIMES: Mapping[str, Callable[[str, Sequence[Array], int], Contestant]] = {
+    "litert": litert,
+    "onnxruntime": onnxruntime,
+}
+
+
+def interleave(contestants: Mapping[str, Contestant], budget_ns: int) -> None:
+    """Sample the contestants in turn until the time is spent, so that noise meets them all."""
+    for each in contestants.values():
+        spent, runs = each.run(1), 1
+        while spent < WARM_UP_NS // len(contestants):
+            spent, runs = spent + each.run(runs), runs * 2
+        each.repetitions = max(1, round(SAMPLE_NS / max(1, each.run(runs) / runs)))
+    end = time.perf_counter_ns() + budget_ns
+    done = 0
+    while done < MIN_SAMPLES or time.perf_counter_ns() < end:
+        for each in contestants.values():
+            each.samples_ns.append(each.run(each.repetitions) / each.repetitions)
+        done += 1
+
+
+def difference(mine: Sequence[Array], theirs: Sequence[Array]) -> float:
+    """Largest absolute difference of any output element; infinite where shapes differ."""
+    if [a.size for a in mine] != [b.size for b in theirs]:
+        return float("inf")
+    return max(
+        (
+            float(np.max(np.abs(a.astype(np.float64).ravel() - b.astype(np.float64).ravel())))
+            for a, b in zip(mine, theirs, strict=True)
+            if a.size
+        ),
+        default=0.0,
+    )
+
+
+def measure(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Run one model's contestants against one another."""
+    ours = model["contestants"]["edgebuild"]
+    card = ours["card"]
+    generator = np.random.default_rng(model["seed"])
+    inputs = [random_input(generator, each["shape"], each["dtype"]) for each in card["inputs"]]
+    bundle = Bundle(ours["path"], card, inputs)
+    contestants = {"edgebuild": Contestant(run=bundle.run, outputs=bundle.outputs)}
+    for name, facts in model["contestants"].items():
+        if name in RUNTIMES:
+            contestants[name] = RUNTIMES[name](facts["path"], inputs, model["threads"])
+    interleave(contestants, int(model["seconds"] * 1e9))
+    return {
+        "name": model["name"],
+        "samples_ns": {name: each.samples_ns for name, each in contestants.items()},
+        "difference": {
+            name: difference(bundle.outputs(), each.outputs())
+            for name, each in contestants.items()
+            if name != "edgebuild"
+        },
+        "layers_ns": layers(ours, card, inputs),
+    }
+
+
+def layers(
+    ours: Mapping[str, Any], card: Mapping[str, Any], inputs: Sequence[Array]
+) -> list[list[float]] | None:
+    """Nanoseconds of each operator, one row per round, from the profiling build if there is one."""
+    if "profile" not in ours:
+        return None
+    bundle = Bundle(ours["profile"], card, inputs)
+    once = max(1, bundle.run(1))
+    repetitions = max(1, WARM_UP_NS // once)
+    return [bundle.profile(repetitions, len(card["operators"])) for _ in range(PROFILE_ROUNDS)]
+
+
+def main() -> int:
+    """Answer the job on standard input."""
+    job = json.load(sys.stdin)
+    if all(model["threads"] == 1 for model in job["models"]) and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    json.dump({"models": [measure(model) for model in job["models"]]}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

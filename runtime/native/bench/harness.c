@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The timing loop around one bundle, as a shared object that the bench worker loads.
+ *
+ * Compiled with -DEDGE_MODEL=<name>. The clock is read outside of the loop, so that what is
+ * timed is the bundle and nothing else. With -DEDGE_PROFILE the bundle's driver calls
+ * edge_profile_mark after every operator, and the ticks between two marks are added up.
+ */
+#include <stdint.h>
+#include <stddef.h>
+#include <time.h>
+
+#define JOIN3(a, b, c) a##b##c
+#define NAME(model, what) JOIN3(edge_, model, what)
+#define MODEL(what) NAME(EDGE_MODEL, what)
+#define EXPORT __attribute__((visibility("default")))
+
+size_t MODEL(_arena_bytes)(void);
+int32_t MODEL(_run)(const void *const *inputs, void *const *outputs, void *arena);
+
+EXPORT size_t edge_bench_arena_bytes(void) { return MODEL(_arena_bytes)(); }
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* Run `repetitions` times; nanoseconds in all, or the bundle's negative error. */
+EXPORT int64_t edge_bench_run(const void *const *inputs, void *const *outputs, void *arena,
+                              int64_t repetitions) {
+    int64_t begin = now_ns();
+    for (int64_t i = 0; i < repetitions; i++) {
+        int32_t status = MODEL(_run)(inputs, outputs, arena);
+        if (status != 0) return status;
+    }
+    return now_ns() - begin;
+}
+
+#ifdef EDGE_PROFILE
+/* Cycle counters cost a few nanoseconds to read where clock_gettime costs tens. */
+static inline uint64_t ticks(void) {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+    uint64_t value;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(value));
+    return value;
+#else
+    return (uint64_t)now_ns();
+#endif
+}
+
+enum { MAX_OPERATORS = 4096 };
+static uint64_t spent[MAX_OPERATORS];
+static uint64_t last_mark;
+
+void edge_profile_mark(int32_t operator_index);
+void edge_profile_mark(int32_t operator_index) {
+    uint64_t now = ticks();
+    if (operator_index >= 0 && operator_index < MAX_OPERATORS)
+        spent[operator_index] += now - last_mark;
+    last_mark = ticks();
+}
+
+/* Like edge_bench_run, and the nanoseconds of operator i, all repetitions together, in out[i]. */
+EXPORT int64_t edge_bench_profile(const void *const *inputs, void *const *outputs, void *arena,
+                                  int64_t repetitions, int32_t operators, double *nanoseconds) {
+    if (operators < 0 || operators > MAX_OPERATORS) return -1;
+    for (int32_t i = 0; i < operators; i++) spent[i] = 0;
+    uint64_t first = ticks();
+    int64_t elapsed = edge_bench_run(inputs, outputs, arena, repetitions);
+    double per_tick = (double)elapsed / (double)(ticks() - first);
+    for (int32_t i = 0; i < operators; i++) nanoseconds[i] = (double)spent[i] * per_tick;
+    return elapsed;
+}
+#endif

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See threads.h. Linux only: waiting is a futex, so that a sleeping helper costs nothing.
+ *
+ * A job is cut into parts, and whoever is free takes the next one: a helper that the scheduler
+ * wakes late, or never, delays nobody. The claim word carries the job's number beside the next
+ * part's, so a helper that is late for a job cannot take a part of the one that follows; and a
+ * job does not end before every part that was taken is done, so `job` is stable for whoever
+ * holds a part.
+ */
+#define _GNU_SOURCE
+#include "threads.h"
+
+#if EDGE_THREADS > 1
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    HELPERS = EDGE_THREADS - 1,
+    PARTS_PER_THREAD = 4,     /* evens out cores of unequal speed */
+    SPINS = 4000,             /* about 20 µs: longer than the gap between two kernels */
+    STACK_BYTES = 256 * 1024, /* kernels keep big buffers in the arena */
+};
+
+static struct {
+    edge_task task;
+    void *context;
+    int32_t tasks;
+    int32_t parts;
+} job;
+
+/* Words that different threads write are on cache lines of their own. */
+#define OWN_LINE _Alignas(64)
+static OWN_LINE _Atomic uint64_t claim;      /* job number << 32 | next part */
+static OWN_LINE _Atomic uint32_t announced;  /* job number: the word helpers sleep on */
+static OWN_LINE _Atomic uint32_t done;       /* parts done: the word the caller sleeps on */
+static OWN_LINE _Atomic uint32_t asleep;     /* helpers sleeping, or about to */
+static OWN_LINE _Atomic bool caller_asleep;
+static OWN_LINE _Atomic bool taken;          /* a job, a start or a stop is going on */
+static _Atomic bool stopping;
+static _Atomic int32_t helpers;              /* that are running */
+static bool started;                         /* only the one who holds `taken` looks */
+static pthread_t threads[HELPERS];
+
+static void futex_wait(_Atomic uint32_t *word, uint32_t while_it_is) {
+    syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, while_it_is, NULL, NULL, 0);
+}
+
+static void futex_wake(_Atomic uint32_t *word) {
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
+
+static void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("isb"); /* yield is a no-op on cores without threads; isb waits a little */
+#elif defined(__riscv)
+    __asm__ volatile(".4byte 0x0100000f"); /* pause: a hint, a no-op where it is not known */
+#endif
+}
+
+/* Take and do parts of the job until none is left. */
+static void help(uint32_t number) {
+    uint64_t seen = atomic_load(&claim);
+    for (;;) {
+        int32_t part = (int32_t)(seen & 0xffffffffu);
+        if ((uint32_t)(seen >> 32) != number || part == 0) return;
+        if (!atomic_compare_exchange_weak(&claim, &seen, seen - 1)) continue;
+        part -= 1;
+        int32_t begin = (int32_t)((int64_t)job.tasks * part / job.parts);
+        int32_t end = (int32_t)((int64_t)job.tasks * (part + 1) / job.parts);
+        uint32_t parts = (uint32_t)job.parts;
+        job.task(job.context, begin, end);
+        if (atomic_fetch_add(&done, 1) + 1 == parts && atomic_load(&caller_asleep))
+            futex_wake(&done);
+        seen = atomic_load(&claim);
+    }
+}
+
+static void *helper(void *unused) {
+    (void)unused;
+    uint32_t seen = 0;
+    while (!atomic_load(&stopping)) {
+        for (int spin = 0; spin < SPINS && atomic_load(&announced) == seen; spin++) relax();
+        if (atomic_load(&announced) == seen) {
+            /* Counted before looking again: the caller announces first and then counts. */
+            atomic_fetch_add(&asleep, 1);
+            while (atomic_load(&announced) == seen) futex_wait(&announced, seen);
+            atomic_fetch_sub(&asleep, 1);
+        }
+        seen = atomic_load(&announced);
+        help(seen);
+    }
+    return NULL;
+}
+
+static void announce(uint32_t number) {
+    atomic_store(&announced, number);
+    if (atomic_load(&asleep) != 0) futex_wake(&announced);
+}
+
+static int32_t usable_cores(void) {
+#ifdef EDGE_THREADS_ALWAYS /* tests: helpers even where there are no cores for them */
+    return EDGE_THREADS;
+#endif
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+    return CPU_COUNT(&set);
+}
+
+/* The holder of `taken` calls this. Fewer helpers than asked for, or none, is no error. */
+static void start(void) {
+    int32_t wanted = usable_cores() - 1;
+    if (wanted > HELPERS) wanted = HELPERS;
+    pthread_attr_t attributes;
+    sigset_t all, before;
+    sigfillset(&all);
+    started = true;
+    if (wanted <= 0 || pthread_attr_init(&attributes) != 0) return;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the gateway's loop's */
+    int32_t running = 0;
+    while (running < wanted && pthread_create(&threads[running], &attributes, helper, NULL) == 0)
+        running++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    atomic_store(&helpers, running);
+}
+
+static void wait_for_parts(uint32_t parts) {
+    for (int spin = 0; spin < SPINS && atomic_load(&done) != parts; spin++) relax();
+    if (atomic_load(&done) == parts) return;
+    atomic_store(&caller_asleep, true);
+    for (uint32_t now = atomic_load(&done); now != parts; now = atomic_load(&done))
+        futex_wait(&done, now);
+    atomic_store(&caller_asleep, false);
+}
+
+void edge_parallel(edge_task task, void *context, int32_t tasks) {
+    if (tasks <= 0) return;
+    if (tasks == 1 || atomic_exchange(&taken, true)) {
+        task(context, 0, tasks);
+        return;
+    }
+    if (!started) start();
+    int32_t workers = atomic_load(&helpers) + 1;
+    if (workers == 1) {
+        atomic_store(&taken, false);
+        task(context, 0, tasks);
+        return;
+    }
+    int32_t parts = workers * PARTS_PER_THREAD;
+    if (parts > tasks) parts = tasks;
+    uint32_t number = atomic_load(&announced) + 1;
+    job.task = task;
+    job.context = context;
+    job.tasks = tasks;
+    job.parts = parts;
+    atomic_store(&done, 0);
+    atomic_store(&claim, (uint64_t)number << 32 | (uint32_t)parts);
+    announce(number);
+    help(number);
+    wait_for_parts((uint32_t)parts);
+    atomic_store(&taken, false);
+}
+
+int32_t edge_threads_start(void) {
+    if (!atomic_exchange(&taken, true)) {
+        if (!started) start();
+        atomic_store(&taken, false);
+    }
+    return atomic_load(&helpers) + 1;
+}
+
+void edge_threads_stop(void) {
+    if (atomic_exchange(&taken, true)) return;
+    int32_t running = atomic_load(&helpers);
+    atomic_store(&stopping, true);
+    announce(atomic_load(&announced) + 1);
+    for (int32_t i = 0; i < running; i++) pthread_join(threads[i], NULL);
+    atomic_store(&stopping, false);
+    atomic_store(&helpers, 0);
+    started = false;
+    atomic_store(&taken, false);
+}
+
+#else
+typedef int edge_threads_unused; /* a translation unit may not be empty */
+#endif
