@@ -33,9 +33,8 @@ def _in(group: str, *names: str, folder: str = "usr/bin", **more: object) -> dic
 
 
 TOOLS: dict[str, _Tool] = {
-    **_in("tools-image", "mcopy", "mmd", "mdir", "minfo", "mtype", "mattrib"),
     **_in("tools-image", "mkfs.erofs", "fsck.erofs", "dump.erofs"),
-    **_in("tools-image", "mkfs.fat", "fsck.fat", folder="usr/sbin"),
+    **_in("tools-image", "mke2fs", "debugfs", "e2fsck", folder="usr/sbin"),
     **_in("tools-qemu-user", "qemu-aarch64", "qemu-riscv64", "qemu-x86_64", static=True),
     **_in("tools-qemu-x86", "qemu-system-x86_64", data=_QEMU_DATA),
     **_in("tools-qemu-arm", "qemu-system-aarch64", data=_QEMU_DATA),
@@ -74,6 +73,8 @@ def tool(store: Store, lock: Lock, name: str) -> list[str]:
     root = folder(store, lock, name)
     entry = TOOLS[name]
     program = str(root / entry.path)
+    if not Path(program).is_file():
+        raise NOT_LOCKED(f"the lock's group {group(name)} does not hold '{name}'")
     if entry.static:
         return [program]
     libraries = root / "usr/lib" / _TRIPLETS[machine.debian_arch()]
