@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from edgebuild.host.machine import Machine
+from edgebuild.host.processor import Processor
 from edgebuild.model.profile import Cache, Cpu
 
 # x86-64 psABI levels, by the flags that Linux shows for what a level adds.
@@ -25,10 +25,10 @@ ARM_FEATURES = {"asimddp": "+dotprod", "i8mm": "+i8mm", "asimdhp": "+fullfp16", 
 DEFAULT_CACHE = Cache(l1d_bytes=32 << 10, l2_bytes=256 << 10)
 
 
-def describe(machine: Machine) -> Cpu:
-    """The ``Cpu`` of ``machine``. Unknown processors get their architecture's baseline."""
-    facts = _first_processor(machine.cpuinfo)
-    arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(machine.arch, machine.arch)
+def describe(processor: Processor) -> Cpu:
+    """The ``Cpu`` of ``processor``. Unknown processors get their architecture's baseline."""
+    facts = _first_processor(processor.cpuinfo)
+    arch = {"amd64": "x86_64", "arm64": "aarch64"}.get(processor.arch, processor.arch)
     model, features, vector_bits, f32, int8 = {
         "x86_64": _x86,
         "aarch64": _arm,
@@ -37,9 +37,9 @@ def describe(machine: Machine) -> Cpu:
         arch=arch,
         model=model,
         features=features,
-        cores=machine.cores,
+        cores=processor.cores,
         clock_mhz=int(float(facts.get("cpu MHz", "1000"))),
-        cache=_cache(machine.caches),
+        cache=_cache(processor.caches),
         vector_bits=vector_bits,
         macs_per_cycle_f32=f32,
         macs_per_cycle_int8=int8,
