@@ -41,7 +41,9 @@ def make_parser() -> argparse.ArgumentParser:
 Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def _command(commands: Commands, name: str, help_text: str, example: str) -> argparse.ArgumentParser:
+def _command(
+    commands: Commands, name: str, help_text: str, example: str
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help_text,
@@ -99,7 +101,10 @@ def _build_options(parser: argparse.ArgumentParser) -> None:
 
 def _planning_commands(commands: Commands) -> None:
     plan = _command(
-        commands, "plan", "show the steps of a build without building", "edgebuild plan --target rpi4"
+        commands,
+        "plan",
+        "show the steps of a build without building",
+        "edgebuild plan --target rpi4",
     )
     _request_options(plan)
     plan.set_defaults(run=build.plan)
@@ -121,10 +126,16 @@ def _planning_commands(commands: Commands) -> None:
     )
     inspect.add_argument("what", metavar="MODEL|RELEASE", type=Path)
     inspect.add_argument(
-        "--optimised", action="store_true", help="operators before and after optimisation"
+        "--optimised",
+        action="store_true",
+        default=False,
+        help="operators before and after optimisation",
     )
     inspect.add_argument(
-        "--licences", action="store_true", help="licences of what is linked into a release"
+        "--licences",
+        action="store_true",
+        default=False,
+        help="licences of what is linked into a release",
     )
     inspect.set_defaults(run=examine.inspect)
 
@@ -138,15 +149,23 @@ def _release_commands(commands: Commands) -> None:
     )
     verify.add_argument("release", metavar="DIR", type=Path)
     verify.add_argument("--key", metavar="PEM", type=Path, help="the signer's public key")
-    verify.add_argument("--policy", metavar="FILE", type=Path, help="what else is required (TOML)")
+    verify.add_argument(
+        "--policy", metavar="FILE", type=Path, default=None, help="what else is required (TOML)"
+    )
     verify.set_defaults(run=release.verify)
     run = _command(
         commands, "run", "boot a release in QEMU and answer on loopback", "edgebuild run dist/rpi4"
     )
     run.add_argument("release", metavar="DIR", type=Path)
-    run.add_argument("--port", metavar="N", type=int, help="loopback port; default: a free one")
-    run.add_argument("--console", action="store_true", help="show the device's console")
-    run.add_argument("--board", action="store_true", help="boot QEMU's model of the board itself")
+    run.add_argument(
+        "--port", metavar="N", type=int, default=None, help="loopback port; default: a free one"
+    )
+    run.add_argument(
+        "--console", action="store_true", default=False, help="show the device's console"
+    )
+    run.add_argument(
+        "--board", action="store_true", default=False, help="boot QEMU's model of the board itself"
+    )
     _source_options(run)
     run.set_defaults(run=release.run)
     bench = _command(
@@ -156,9 +175,13 @@ def _release_commands(commands: Commands) -> None:
         "edgebuild bench --model kws.tflite --against litert,onnxruntime",
     )
     bench.add_argument("--model", metavar="FILE", action="append", type=Path)
-    bench.add_argument("--against", metavar="NAMES", help="litert, onnxruntime, or both with a comma")
+    bench.add_argument(
+        "--against", metavar="NAMES", default=None, help="litert, onnxruntime, or both with a comma"
+    )
     bench.add_argument("--target", metavar="NAME", help="count instructions of this target instead")
-    bench.add_argument("--host", action="store_true", help="measured against predicted times here")
+    bench.add_argument(
+        "--host", action="store_true", default=False, help="measured against predicted times here"
+    )
     _source_options(bench)
     bench.set_defaults(run=examine.bench)
 
@@ -171,9 +194,16 @@ def _other_commands(commands: Commands) -> None:
         "edgebuild lock --mirror file:///srv/debian",
     )
     _source_options(lock)
-    lock.add_argument("--check", action="store_true", help="change nothing; fail if it is out of date")
+    lock.add_argument(
+        "--check",
+        action="store_true",
+        default=False,
+        help="change nothing; fail if it is out of date",
+    )
     lock.set_defaults(run=debian.lock)
-    doctor = _command(commands, "doctor", "check this machine before work begins", "edgebuild doctor")
+    doctor = _command(
+        commands, "doctor", "check this machine before work begins", "edgebuild doctor"
+    )
     _source_options(doctor)
     doctor.set_defaults(run=debian.doctor)
     step = _command(

@@ -26,3 +26,7 @@ def verify(arguments: argparse.Namespace) -> None:
         for check in report.checks:
             print(f"  {'✓' if check.ok else '✗'}  {check.name}: {check.detail}")
     report.require()
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Boot a release in QEMU."""

@@ -15,15 +15,14 @@ MISSING_KEY = code("E005", "missing key", "A profile lacks a key that has no def
 INVALID_VALUE = code(
     "E006", "invalid value", "A value has the wrong type or is outside its bounds."
 )
-STEP_FAILED = code(
-    "E010", "failed step", "One step of the plan failed. Its last lines are shown."
-)
+STEP_FAILED = code("E010", "failed step", "One step of the plan failed. Its last lines are shown.")
 UNKNOWN_STEP = code("E011", "unknown step", "The plan has no step of this name.")
 INVALID_PLAN = code("E012", "invalid plan", "A plan file cannot be read; build again to remake it.")
 SAME_NAME = code(
     "E013", "two models of one name", "Model names come from file names and must differ."
 )
 NO_OUTPUT = code("E014", "no such release", "The folder is not a release that edgebuild made.")
+STALE_LOCK = code("E015", "stale lock", "`edgebuild lock --check` found newer packages.")
 UNFORESEEN = code(
     "E099",
     "internal error",

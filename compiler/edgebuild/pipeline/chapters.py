@@ -81,9 +81,7 @@ def runtime(c: Context) -> None:
     """Compile what does not depend on a model."""
     from edgebuild.runtimes import objects
 
-    objects.build(
-        c.store, c.lock, c.step.parameters["architecture"], c.cpu(), c.out / "runtime"
-    )
+    objects.build(c.store, c.lock, c.step.parameters["architecture"], c.cpu(), c.out / "runtime")
 
 
 def link(c: Context) -> None:

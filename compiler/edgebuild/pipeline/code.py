@@ -28,8 +28,7 @@ def digests(package: Path, data: Path) -> dict[str, str]:
     """A digest for each kind of step. Hashes each folder once."""
     folders = sorted({part for parts in PARTS.values() for part in parts})
     trees = {
-        part: _tree(data / part[1:] if part.startswith("@") else package / part)
-        for part in folders
+        part: _tree(data / part[1:] if part.startswith("@") else package / part) for part in folders
     }
     steps = hashlib.sha256((package / "pipeline" / "chapters.py").read_bytes()).hexdigest()
     return {kind: _join([steps, *(trees[part] for part in parts)]) for kind, parts in PARTS.items()}

@@ -81,6 +81,4 @@ def _failure(work: Path, step: str) -> EdgebuildError:
         hint = f"{error['hint']}; {alone}" if error["hint"] else alone
         return CATALOGUE[error["code"]](error["message"], where=error["where"], hint=hint)
     last = log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
-    return STEP_FAILED(
-        "\n    ".join([f"step '{step}' failed", *last]), where=str(log), hint=alone
-    )
+    return STEP_FAILED("\n    ".join([f"step '{step}' failed", *last]), where=str(log), hint=alone)

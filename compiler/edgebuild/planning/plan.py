@@ -52,9 +52,9 @@ def groups(profile: Profile, *, debug_shell: bool = False) -> tuple[str, ...]:
     if profile.emulator.user:
         wanted.append(f"tools-qemu-user-{HOST}")
     if "firmware" in profile.outputs:
-        wanted += [profile.boot.kernel, f"dhcp-{arch}", f"tools-image-{HOST}"]
+        wanted += [profile.boot.kernel, "dhcp", f"tools-image-{HOST}"]
         if profile.boot.method == "raspberrypi":
-            wanted.append("raspi-firmware-all")
+            wanted.append("raspi-firmware")
         if profile.boot.method == "uefi":
             wanted.append(f"boot-{arch}")
         if debug_shell:
