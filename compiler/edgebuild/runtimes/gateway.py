@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway's Python as C: Cython turns every module of it into machine code.
+
+Law: the C depends on the package's text alone. Cython runs on a copy in which the package is at
+the root, so that the only path it can mention is ``edgegate/core/gateway.py``.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgebuild.host import process
+from edgebuild.runtimes.toolchain import Unit
+
+PACKAGE = "edgegate"
+OPTIONS = (
+    "-3",
+    "--no-docstrings",
+    "-X",
+    "annotation_typing=False,emit_code_comments=False,embedsignature=False",
+)
+
+
+def copy_sources(source: Path, out: Path) -> None:
+    """Copy the package's Python files, and those only, to ``out/edgegate``."""
+    for file in sorted((source / PACKAGE).rglob("*")):
+        if file.suffix in (".py", ".pxd"):
+            target = out / file.relative_to(source)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, target)
+
+
+def native_modules(source: Path) -> list[str]:
+    """Names of the modules that become C. A package's ``__init__`` stays bytecode: Python gives
+    ``__path__`` to frozen packages but not to built-in ones."""
+    files = sorted(path.relative_to(source) for path in (source / PACKAGE).rglob("*.py"))
+    return [".".join(path.with_suffix("").parts) for path in files if path.name != "__init__.py"]
+
+
+def initialiser(module: str) -> str:
+    """Cython names it after the last part alone; two ``config`` modules would clash."""
+    return "PyInit_" + module.replace(".", "__")
+
+
+def cythonise(copy: Path, modules: Sequence[str]) -> list[Unit]:
+    """Write C beside the Python files in ``copy``; the units to compile. Raises E113."""
+    paths = [module.replace(".", "/") for module in modules]
+    argv = [sys.executable, "-m", "cython", *OPTIONS, *(f"{path}.py" for path in paths)]
+    process.run(argv, what="turn the gateway into C", cwd=copy)
+    return [
+        Unit(
+            name=module,
+            source=copy / f"{path}.c",
+            flags=(f"-DPyInit_{module.rpartition('.')[2]}={initialiser(module)}",),
+        )
+        for module, path in zip(modules, paths, strict=True)
+    ]

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All of the executable that does not depend on a model: one object file and how to link it.
+
+``build`` writes a folder:
+    runtime.o       the gateway, frozen modules, CPython's extension modules and our own C
+    edge.h          what the file generated for each link includes
+    link.json       start files, archives and end files, relative to the sysroot; the modules inside
+    licences.json   the packages whose code linking adds, with version, licence and digests
+    licences.txt    the same for people, with all notices and licence texts
+
+Law: equal sources, lock and CPU give equal bytes, wherever and whenever it is built.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edgebuild.errors.runtimes import MISSING_IMPORT
+from edgebuild.host import process, tools
+from edgebuild.host.files import replaced_directory
+from edgebuild.host.paths import data_dir
+from edgebuild.host.store import Store
+from edgebuild.model.lock import Lock
+from edgebuild.model.profile import Cpu
+from edgebuild.runtimes import gateway, licences, modules, templates
+from edgebuild.runtimes.toolchain import GCC_VERSION, Toolchain, Unit, machine, zig_cpu
+
+FORMAT = 1  # of link.json: raise it when `link` reads something else
+
+STDLIB = "usr/lib/python3.13"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """What one build reads."""
+
+    tools: Toolchain
+    python: list[str]  # argv of the Python that freezes
+    stdlib: Path
+    cpython: Path  # CPython's source tree
+    runtime: Path  # the folder that holds edgegate/ and native/
+
+
+def build(
+    store: Store,
+    lock: Lock,
+    deb_arch: str,
+    cpu: Cpu,
+    out: Path,
+    *,
+    runtime: Path | None = None,
+    jobs: int = 1,
+) -> None:
+    """Compile the gateway of the folder ``runtime`` (ours if None). Raises E1xx, E301 to E307."""
+    sysroot = store.sysroot(lock, f"runtime-{deb_arch}")
+    inputs = Inputs(
+        tools=Toolchain(
+            deb_arch=deb_arch, machine=machine(deb_arch), mcpu=zig_cpu(cpu), sysroot=sysroot
+        ),
+        python=tools.tool(store, lock, "python3.13"),
+        stdlib=tools.folder(store, lock, "python3.13") / STDLIB,
+        cpython=store.source(lock, "python3.13"),
+        runtime=runtime or data_dir() / "runtime",
+    )
+    with replaced_directory(out) as fresh, tempfile.TemporaryDirectory() as scratch:
+        names = compile_all(inputs, Path(scratch), fresh / "runtime.o", jobs=jobs)
+        shutil.copyfile(inputs.runtime / "native/edge.h", fresh / "edge.h")
+        _write_json(fresh / "link.json", link_recipe(inputs.tools, names))
+        entries = licences.table(lock, deb_arch)
+        _write_json(fresh / "licences.json", entries)
+        text = licences.text(entries, inputs.runtime / "licences", (sysroot, inputs.cpython))
+        (fresh / "licences.txt").write_text(text, encoding="utf-8")
+
+
+def _write_json(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def compile_all(inputs: Inputs, scratch: Path, out: Path, *, jobs: int) -> list[str]:
+    """Everything to one object ``out``; the names of the modules inside, sorted."""
+    copy = scratch / "source"
+    gateway.copy_sources(inputs.runtime, copy)
+    native = gateway.native_modules(copy)
+    table = modules.builtins()
+    frozen = freeze(inputs, copy, scratch, [name for name, _ in table], native)
+    table += [(name, gateway.initialiser(name)) for name in native]
+    templates.write("inittab.c.j2", scratch / "inittab.c", modules=table)
+    first = ["_frozen_importlib", "_frozen_importlib_external"]
+    templates.write("frozen.c.j2", scratch / "frozen.c", modules=frozen, first=first)
+    units = [*own_units(inputs, scratch), *cpython_units(inputs), *gateway.cythonise(copy, native)]
+    objects = scratch / "objects"
+    objects.mkdir()
+    inputs.tools.combine(inputs.tools.compile(units, objects, jobs=jobs), out)
+    return sorted({name for name, _ in table} | {str(name) for name, *_ in frozen})
+
+
+def freeze(
+    inputs: Inputs, source: Path, scratch: Path, builtins: list[str], native: list[str]
+) -> list[list[Any]]:
+    """Write ``scratch/frozen.bin``; its index. Raises E304."""
+    request = {
+        "stdlib": str(inputs.stdlib),
+        "source": str(source),
+        "package": gateway.PACKAGE,
+        "roots": [*modules.ROOTS, f"{gateway.PACKAGE}.linux.main"],
+        "builtins": builtins,
+        "absent": modules.ABSENT,
+        "native": native,
+        "replacements": {
+            "encodings.idna": str(inputs.runtime / "native/lib/encodings_idna.py"),
+        },
+        "out": str(scratch),
+    }
+    argv = [*inputs.python, "-S", "-B", "-X", "no_debug_ranges",
+            str(Path(__file__).with_name("freezer.py"))]  # fmt: skip
+    process.run(argv, what="freeze Python modules", stdin=json.dumps(request).encode())
+    answer = json.loads((scratch / "frozen.json").read_bytes())
+    for importer, name in answer["missing"]:
+        raise MISSING_IMPORT(
+            f"module '{name}' is neither the gateway's nor in the executable",
+            where=importer,
+            hint="add it to compiler/edgebuild/runtimes/modules.py, or do without it",
+        )
+    modules_: list[list[Any]] = answer["modules"]
+    return modules_
+
+
+def own_units(inputs: Inputs, scratch: Path) -> list[Unit]:
+    """The fixed C of runtime/native and the two generated tables."""
+    native = inputs.runtime / "native"
+    include = (f"-I{native}",)
+    fixed = [
+        Unit(name=f"edge-{name}", source=native / f"{name}.c", flags=include)
+        for name in ("main", "kernels", "config")
+    ]
+    # _frozen tables and #embed are CPython's and C23's: the internal header wants BUILD_CORE.
+    core = ("-DPy_BUILD_CORE", "-std=c23", *include)
+    return [
+        *fixed,
+        Unit(name="inittab", source=scratch / "inittab.c"),
+        Unit(name="frozen", source=scratch / "frozen.c", flags=core),
+    ]
+
+
+def cpython_units(inputs: Inputs) -> list[Unit]:
+    """CPython's modules that Debian does not have in libpython3.13.a."""
+    folder = inputs.cpython / "Modules"
+    header = inputs.runtime / "native/debian.h"
+    common = (
+        "-DPy_BUILD_CORE_BUILTIN", "-include", str(header), f"-I{folder}",
+        f"-I{folder / '_hacl/include'}", f"-ffile-prefix-map={folder}=Modules",
+    )  # fmt: skip
+    return [
+        Unit(
+            name=f"{extension.name or 'shared'}-{Path(file).stem}",
+            source=folder / file,
+            flags=(*common, *extension.flags),
+        )
+        for extension in modules.EXTENSIONS
+        for file in extension.files
+    ]
+
+
+def link_recipe(tools_: Toolchain, names: list[str]) -> dict[str, Any]:
+    """How ``link`` makes an executable of runtime.o; every path is in the sysroot."""
+    triplet = tools_.machine.triplet
+    libraries, gcc = f"usr/lib/{triplet}", f"usr/lib/gcc/{triplet}/{GCC_VERSION}"
+    archives = [f"{STDLIB}/config-3.13-{triplet}/libpython3.13.a"]
+    archives += [f"{libraries}/lib{name}.a" for name in ("ssl", "crypto", "sqlite3", "z", "zstd")]
+    # Where there is a vector library, libm.a is a linker script with absolute paths: name what
+    # it names instead.
+    mathematics = ("m",) if tools_.deb_arch == "riscv64" else ("m-2.41", "mvec")
+    archives += [f"{libraries}/lib{name}.a" for name in (*mathematics, "c")]
+    archives += [f"{gcc}/libgcc.a", f"{gcc}/libgcc_eh.a"]
+    start = [f"{libraries}/crt1.o", f"{libraries}/crti.o", f"{gcc}/crtbeginT.o"]
+    end = [f"{gcc}/crtend.o", f"{libraries}/crtn.o"]
+    for relative in (*start, *archives, *end):
+        tools_.present(relative)
+    return {
+        "format": FORMAT,
+        "deb_arch": tools_.deb_arch,
+        "mcpu": tools_.mcpu,
+        "start": start,
+        "archives": archives,
+        "end": end,
+        "modules": names,
+    }

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The executable's entry: an isolated Python that finds its modules in the executable alone.
+ *
+ * Law: nothing outside the executable decides what runs. No environment variable, no site, no
+ * search path and no file is consulted before edgegate.linux.main is called.
+ */
+#include <Python.h>
+#include <malloc.h>
+
+#include "edge.h"
+
+static PyStatus initialise(int argc, char **argv)
+{
+    PyPreConfig before;
+    PyPreConfig_InitIsolatedConfig(&before);
+    before.utf8_mode = 1;
+    PyStatus status = Py_PreInitialize(&before);
+    if (PyStatus_Exception(status))
+        return status;
+
+    PyImport_FrozenModules = edge_frozen;
+
+    PyConfig config;
+    PyConfig_InitIsolatedConfig(&config);
+    config.site_import = 0;
+    config.write_bytecode = 0;
+    config.use_frozen_modules = 1;
+    config.module_search_paths_set = 1; /* and left empty */
+    config.pathconfig_warnings = 0;
+    config.optimization_level = 2; /* as the frozen bytecode was compiled */
+    config.code_debug_ranges = 0;
+    config.install_signal_handlers = 1; /* SIGPIPE ignored, SIGINT a KeyboardInterrupt */
+    /* With all of these set, Python has no reason to look for itself in the file system. */
+    status = PyConfig_SetString(&config, &config.home, L"/");
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetString(&config, &config.executable, L"");
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetString(&config, &config.program_name, L"mcp-gateway");
+    if (!PyStatus_Exception(status))
+        status = PyConfig_SetBytesArgv(&config, argc, argv);
+    if (!PyStatus_Exception(status))
+        status = Py_InitializeFromConfig(&config);
+    PyConfig_Clear(&config);
+    return status;
+}
+
+/* Calls edgegate.linux.main.main(arguments); returns the exit status. */
+static int run_gateway(void)
+{
+    int status = 1;
+    PyObject *result = NULL, *arguments = NULL;
+    PyObject *module = PyImport_ImportModule("edgegate.linux.main");
+    PyObject *argv = module ? PySys_GetObject("argv") : NULL;
+    if (argv)
+        arguments = PyList_GetSlice(argv, 1, PyList_Size(argv));
+    if (arguments)
+        result = PyObject_CallMethod(module, "main", "O", arguments);
+    if (result)
+        status = (int)PyLong_AsLong(result);
+    if (PyErr_Occurred())
+        PyErr_Print(); /* exits here for a SystemExit */
+    Py_XDECREF(result);
+    Py_XDECREF(arguments);
+    Py_XDECREF(module);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    /* One heap: threads wait for I/O or run kernels, none allocates enough to earn its own. */
+    mallopt(M_ARENA_MAX, 1);
+    PyStatus status = initialise(argc, argv);
+    if (PyStatus_Exception(status))
+        Py_ExitStatusException(status);
+    int code = run_gateway();
+    return Py_FinalizeEx() < 0 ? 120 : code;
+}
