@@ -38,10 +38,10 @@ DISK_FULL = code(
     "no space left on the device",
     "A file could not be written. Nothing half-written was left behind.",
 )
-CACHE_UNUSABLE = code(
+UNUSABLE_DIRECTORY = code(
     "E107",
-    "the cache cannot be used",
-    "The cache directory cannot be created, read or written.",
+    "a directory cannot be used",
+    "The cache or the output directory cannot be created, read or written.",
 )
 BAD_PACKAGE = code(
     "E108",

@@ -68,7 +68,7 @@ def members(file: IO[bytes]) -> Iterator[tuple[str, int]]:
 def _data_tar(file: IO[bytes]) -> tarfile.TarFile:
     for name, size in members(file):
         if name.startswith("data.tar"):
-            return open_tar(_Window(file, size), name)
+            return open_tar(io.BufferedReader(_Window(file, size)), name)
     raise ValueError("no data.tar inside")
 
 
@@ -93,13 +93,13 @@ class _Window(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def read(self, size: int = -1) -> bytes:
-        wanted = self._left if size < 0 else min(size, self._left)
-        data = self._file.read(wanted)
-        if len(data) < wanted:
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(min(len(buffer), self._left))
+        if not data and self._left:
             raise ValueError("the archive ends too soon")
         self._left -= len(data)
-        return data
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _unpack_tar(tar: tarfile.TarFile, root: Path, keep: Sequence[str]) -> None:

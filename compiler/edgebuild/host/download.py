@@ -30,13 +30,15 @@ def fetch(
     part: Path,
     size_bytes: int,
     on_bytes: Callable[[int], None],
+    *,
     pause: Callable[[float], None] = time.sleep,
     exact: bool = True,
 ) -> None:
     """Bring ``part`` to ``size_bytes`` bytes of ``path``, going on from what it already holds.
 
-    ``on_bytes`` is told of each piece's size. Without ``exact`` the size is a limit only. Raises E102 when no mirror answers, E103 when all
-    that answer lack the file, E104 when one sends more than ``size_bytes``.
+    ``on_bytes`` is told of each piece's size. Without ``exact`` the size is a limit only. Raises
+    E102 when no mirror answers, E103 when all that answer lack the file, E104 when one sends
+    more than ``size_bytes``.
     """
     left = list(mirrors)
     last = ""
@@ -77,7 +79,7 @@ def fetch_bytes(
     """The content of a file whose size is not known beforehand, up to ``limit_bytes``."""
     part.unlink(missing_ok=True)
     try:
-        fetch(mirrors, path, part, limit_bytes, lambda _: None, pause, exact=False)
+        fetch(mirrors, path, part, limit_bytes, lambda _: None, pause=pause, exact=False)
         return part.read_bytes()
     finally:
         part.unlink(missing_ok=True)

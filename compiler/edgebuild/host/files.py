@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -13,9 +14,11 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from edgebuild.errors.inputs import CACHE_UNUSABLE, DISK_FULL
+from edgebuild.errors.inputs import DISK_FULL, UNUSABLE_DIRECTORY
 
-_CHUNK = 1 << 20
+# From linux/fcntl.h and linux/fs.h.
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
 
 
 def digest(path: Path) -> str:
@@ -37,10 +40,10 @@ def told_plainly(where: Path) -> Iterator[None]:
                 hint="free some space, or set EDGEBUILD_CACHE and --out to a larger disk",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
-            raise CACHE_UNUSABLE(
-                f"cannot write: {error.strerror}",
+            raise UNUSABLE_DIRECTORY(
+                f"cannot read or write: {error.strerror}",
                 where=str(error.filename or where),
-                hint="set EDGEBUILD_CACHE to a directory that you can write to",
+                hint="is it yours? EDGEBUILD_CACHE and --out choose other directories",
             ) from error
         raise
 
@@ -67,7 +70,7 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock between processes while the block runs. Ends with the process, however it ends."""
+    """Hold a lock between processes while the block runs. It ends with the process, if not before."""
     with told_plainly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -88,8 +91,8 @@ def remove_tree(path: Path) -> None:
 def replaced_directory(target: Path) -> Iterator[Path]:
     """Give an empty directory to fill; on success it takes ``target``'s place.
 
-    Until then, and for good if the block fails, ``target`` stays as it was. The swap is two
-    renames within one directory: a reader sees the old or the new content, never a mixture.
+    Until then, and for good if the block fails, ``target`` stays as it was. Whoever looks at it
+    sees the old content or the new, never a mixture, even if this process is killed.
     """
     target = target.absolute()
     with told_plainly(target):
@@ -99,16 +102,23 @@ def replaced_directory(target: Path) -> Iterator[Path]:
         fresh.chmod(0o755)
         with told_plainly(target):
             yield fresh
-        old = fresh.with_name(fresh.name.replace(".new-", ".old-"))
-        if target.exists():
-            target.rename(old)
-        try:
-            fresh.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
-        remove_tree(old)
-    except BaseException:
+            if target.exists():
+                _exchange(fresh, target)  # now `fresh` holds the old content
+            else:
+                fresh.rename(target)
+    finally:
         remove_tree(fresh)
-        raise
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Swap two directories in one step (renameat2(2)), or in two where the kernel cannot."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    done = libc.renameat2(_AT_FDCWD, bytes(one), _AT_FDCWD, bytes(other), _RENAME_EXCHANGE)
+    if done == 0:
+        return
+    if ctypes.get_errno() not in (errno.ENOSYS, errno.EINVAL):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()), str(other))
+    aside = one.with_name(f"{one.name}.old")
+    other.rename(aside)
+    one.rename(other)
+    aside.rename(one)

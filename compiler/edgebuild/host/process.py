@@ -95,9 +95,7 @@ def _start(
             start_new_session=True,
         )
     except OSError as error:
-        raise TOOL_MISSING(
-            f"could not {what}: {error.strerror}", where=arguments[0]
-        ) from error
+        raise TOOL_MISSING(f"could not {what}: {error.strerror}", where=arguments[0]) from error
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

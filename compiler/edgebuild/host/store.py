@@ -145,7 +145,9 @@ class Store:
                 meter.add(part.stat().st_size)
             for fresh_start in (False, True):
                 try:
-                    download.fetch(addresses, file.path, part, file.size_bytes, meter.add, meter.pause)
+                    download.fetch(
+                        addresses, file.path, part, file.size_bytes, meter.add, pause=meter.pause
+                    )
                 except EdgebuildError as error:
                     if error.kind is DISK_FULL:
                         part.unlink(missing_ok=True)

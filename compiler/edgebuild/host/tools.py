@@ -46,7 +46,9 @@ TOOLS: dict[str, _Tool] = {
 def group(name: str) -> str:
     """The lock's group that holds a tool for this machine. Raises E110 or E111."""
     if name not in TOOLS:
-        raise NOT_LOCKED(f"'{name}' is no locked tool", hint=f"there are {', '.join(sorted(TOOLS))}")
+        raise NOT_LOCKED(
+            f"'{name}' is no locked tool", hint=f"there are {', '.join(sorted(TOOLS))}"
+        )
     arch = machine.debian_arch()
     if arch not in _LOADERS:
         raise NO_TOOL(f"'{name}' is not to be had for {arch}", hint="build on an amd64 machine")

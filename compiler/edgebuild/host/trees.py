@@ -63,7 +63,9 @@ def _remember(tree: Path, manifest: Path, known: dict[str, str]) -> None:
 
 
 def _content(path: Path) -> str:
-    return f"-> {path.readlink()}" if path.is_symlink() else f"{path.stat().st_mode:o} {digest(path)}"
+    if path.is_symlink():
+        return f"-> {path.readlink()}"
+    return f"{path.stat().st_mode:o} {digest(path)}"
 
 
 def _identities(tree: Path) -> dict[str, list[int]]:

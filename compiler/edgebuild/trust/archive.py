@@ -19,7 +19,7 @@ from edgebuild.host import deb822
 from edgebuild.model.lock import LockedFile
 from edgebuild.trust import debversion
 
-_INDEX_LIMIT_BYTES = 1 << 30
+_INDEX_LIMIT_BYTES = 1 << 29
 _ENTRY = re.compile(r"([0-9a-f]{64}) +([0-9]+) +(\S+)")
 _PROVIDED = re.compile(r"\s*([a-z0-9][a-z0-9+.-]*)(?::\w+)?\s*(?:\(=\s*([^)\s]+)\s*\))?\s*")
 
@@ -62,7 +62,7 @@ def check_release(in_release: bytes, keys: bytes, suite: str) -> Release:
     # Only what the signature covers is read: the file may hold more around it.
     signed_by = {one.certificate.upper() for one in result.valid_sigs}
     return _release(
-        bytes(result.bytes).decode("utf-8"), suite, hashlib.sha256(in_release).hexdigest(),
+        (result.bytes or b"").decode("utf-8"), suite, hashlib.sha256(in_release).hexdigest(),
         tuple(sorted(signed_by)),
     )  # fmt: skip
 
@@ -94,9 +94,7 @@ def _index_file(suite: str, path: str, sha256: str, size: int, by_hash: bool) ->
     return LockedFile(path=f"dists/{suite}/{there}", sha256=sha256, size_bytes=size, purl=name)
 
 
-def index(
-    release: Release, names: Iterable[str], read: Callable[[LockedFile], bytes]
-) -> Index:
+def index(release: Release, names: Iterable[str], read: Callable[[LockedFile], bytes]) -> Index:
     """Parse the named index files (``main/binary-arm64/Packages``) into one.
 
     ``read`` gives the checked bytes of a file. Of several versions the newest counts.
@@ -119,9 +117,11 @@ def index(
 
 def _blocks(compressed: bytes, where: str) -> Iterator[str]:
     try:
-        plain = lzma.LZMADecompressor().decompress(compressed, _INDEX_LIMIT_BYTES)
-        text = plain.decode("utf-8")
-    except (lzma.LZMAError, UnicodeDecodeError) as error:
+        decompressor = lzma.LZMADecompressor()
+        text = decompressor.decompress(compressed, _INDEX_LIMIT_BYTES).decode("utf-8")
+        if not decompressor.eof:
+            raise ValueError("it is cut short or far too large")
+    except (lzma.LZMAError, ValueError) as error:
         raise _bad(f"cannot decompress: {error}", where) from error
     return (block for block in text.split("\n\n") if block.strip())
 

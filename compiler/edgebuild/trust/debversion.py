@@ -18,7 +18,7 @@ def compare(left: str, right: str) -> int:
 
 
 def satisfies(version: str, relation: str, bound: str) -> bool:
-    """Whether ``version`` stands in a dependency's relation (``<<``, ``<=``, ``=``, ``>=``, ``>>``)."""
+    """Whether ``version`` stands in a relation (<<, <=, =, >=, >>) to ``bound``."""
     order = compare(version, bound)
     return {
         "<<": order < 0, "<=": order <= 0, "=": order == 0, ">=": order >= 0, ">>": order > 0
@@ -34,9 +34,7 @@ def _split(version: str) -> tuple[str, str, str]:
 
 
 def _compare_part(left: str, right: str) -> int:
-    pairs = itertools.zip_longest(
-        _PIECES.findall(left), _PIECES.findall(right), fillvalue=("", "")
-    )
+    pairs = itertools.zip_longest(_PIECES.findall(left), _PIECES.findall(right), fillvalue=("", ""))
     for (text_a, number_a), (text_b, number_b) in pairs:
         if result := _compare_text(text_a, text_b):
             return result
