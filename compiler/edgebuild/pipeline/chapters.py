@@ -7,13 +7,10 @@ one. Imports are inside the functions: a step pays for its own chapter only.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from edgebuild.pipeline.context import Context
-from edgebuild.planning.plan import HOST, artifacts, executable
 
 
 def inspect(c: Context) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Digests of the tool's own code, so that a changed tool rebuilds what it changed, and only that."""
+"""Digests of the tool's own code: a changed tool rebuilds what it changed, and only that."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def folder(out: Path, target: str) -> Path:
 
 def prepare(work: Path, plan: Plan, request: BuildRequest) -> None:
     """Copy the inputs and the plan; files that already hold the right bytes are left alone."""
-    by_path = {path: digest_of for path, digest_of in plan.inputs.items()}
+    by_path = dict(plan.inputs.items())
     models = iter(request.models)
     for path, wanted in by_path.items():
         if path == "inputs/mcp-edge.json":
