@@ -33,7 +33,7 @@ def _in(group: str, *names: str, folder: str = "usr/bin", **more: object) -> dic
 
 
 TOOLS: dict[str, _Tool] = {
-    **_in("tools-image", "mkfs.erofs", "fsck.erofs", "dump.erofs"),
+    **_in("tools-image", "mkfs.erofs", "fsck.erofs", "dump.erofs", "gzip"),
     **_in("tools-image", "mke2fs", "debugfs", "e2fsck", folder="usr/sbin"),
     **_in("tools-qemu-user", "qemu-aarch64", "qemu-riscv64", "qemu-x86_64", static=True),
     **_in("tools-qemu-x86", "qemu-system-x86_64", data=_QEMU_DATA),
