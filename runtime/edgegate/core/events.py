@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a port tells the gateway (events), and what the gateway asks of a port (effects).
+
+`peer` is any value that the port uses to name one connection, and never uses again for another.
+"""
+
+from .records import Record
+
+HTTP = "http"
+LINES = "lines"
+
+
+class Opened(Record):
+    """A peer is there. `framing`: HTTP, or LINES for JSON messages that end with a line feed."""
+
+    __slots__ = ("framing", "peer")
+
+
+class Received(Record):
+    __slots__ = ("data", "peer")
+
+
+class Flushed(Record):
+    """All that was sent to the peer so far has left."""
+
+    __slots__ = ("peer",)
+
+
+class Closed(Record):
+    """The peer is gone; nothing can be sent to it."""
+
+    __slots__ = ("peer",)
+
+
+class Due(Record):
+    """The peer's timer ran out."""
+
+    __slots__ = ("peer",)
+
+
+class Computed(Record):
+    """A kernel's result. `outputs`: raw tensors, or None with the error `code` of the bundle."""
+
+    __slots__ = ("code", "duration_us", "outputs", "ticket")
+
+
+class Send(Record):
+    __slots__ = ("data", "peer")
+
+
+class Close(Record):
+    """Close once everything sent has left."""
+
+    __slots__ = ("peer",)
+
+
+class Timer(Record):
+    """Tell `Due(peer)` at `due_ms`; replaces the peer's earlier timer. None takes it away."""
+
+    __slots__ = ("due_ms", "peer")
+
+
+class Run(Record):
+    """Run model `index` on raw input tensors and answer with `Computed(ticket)`."""
+
+    __slots__ = ("index", "inputs", "ticket")

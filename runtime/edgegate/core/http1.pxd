@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: Apache-2.0
+# C types for http1.py where Cython compiles it; the Python source is the truth.
+cimport cython
+
+@cython.locals(octet="unsigned char", previous="unsigned char")
+cpdef object check_octets(bytes head)
