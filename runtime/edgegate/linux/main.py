@@ -38,7 +38,7 @@ class Failure(Exception):
 def arguments(argv: list[str]) -> dict[str, str]:
     """Options given, with their values; Failure for anything else."""
     options: dict[str, str] = {}
-    rest = argv[1:]
+    rest = list(argv)
     while rest:
         name, equals, value = rest.pop(0).partition("=")
         if name in ("--http", "--config"):
@@ -175,7 +175,7 @@ def run(argv: list[str]) -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Exit code 0 well, 1 not healthy, 2 an error that is told on standard error."""
+    """`argv` without the program name. 0: well, 1: not healthy, 2: an error, told on stderr."""
     try:
         return run(argv)
     except Failure as failure:
@@ -190,4 +190,4 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+    sys.exit(main(sys.argv[1:]))
