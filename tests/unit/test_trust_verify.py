@@ -18,7 +18,15 @@ from edgebuild.trust import bundle, canonical, ecdsa, provenance, release
 from edgebuild.trust.bundle import KeyVerifier
 from edgebuild.trust.policy import Policy
 from edgebuild.trust.verify import VerifyReport, verify
-from tests.unit.trust_helpers import KEY, MODEL, OTHER_KEY, VERIFIER, inputs, make_release
+from tests.unit.trust_helpers import (
+    KEY,
+    LOCK,
+    MODEL_SHA256,
+    OTHER_KEY,
+    VERIFIER,
+    make_release,
+    plan,
+)
 
 
 @pytest.fixture
@@ -73,7 +81,8 @@ def test_sealing_again_replaces_what_the_first_seal_wrote(sealed: Path) -> None:
     assert {path.name: path.read_bytes() for path in sealed.iterdir()} == before
 
 
-def test_a_flip_of_any_byte_of_any_file_fails(sealed: Path) -> None:
+def test_a_flip_of_any_byte_of_any_file_fails(tmp_path: Path) -> None:
+    sealed = make_release(tmp_path / "r", built=plan(steps=()))
     for path in sorted(sealed.iterdir()):
         original = path.read_bytes()
         for position in range(len(original)):
@@ -200,7 +209,7 @@ def test_a_signed_statement_of_another_kind_fails(sealed: Path) -> None:
 
 @pytest.mark.parametrize("place", ["_type", "predicateType", "buildType", "subject", "digest"])
 def test_a_signed_statement_with_a_foreign_part_fails(sealed: Path, place: str) -> None:
-    statement = provenance.statement(inputs(), {"a": "00" * 32})
+    statement = provenance.statement(plan(), LOCK, {"a": "00" * 32})
     definition = statement["predicate"]["buildDefinition"]  # type: ignore[index]
     subject = statement["subject"]
     if place == "buildType":
@@ -258,7 +267,7 @@ def test_a_list_that_is_not_in_its_one_form_fails(sealed: Path) -> None:
 FULL_POLICY = Policy(
     builder=provenance.LOCAL_BUILDER,
     target="rpi4",
-    models=(MODEL.sha256,),
+    models=(MODEL_SHA256,),
     keys=(KEY.key_id(),),
     lock="44" * 32,
     minimum_version="0.1",
@@ -280,7 +289,7 @@ def test_a_policy_that_describes_the_release_passes_and_is_reported(sealed: Path
         (Policy(builder="https://example.invalid/other"), "builder"),
         (Policy(target="x86_64"), "target"),
         (Policy(models=("ab" * 32,)), "models"),
-        (Policy(models=(MODEL.sha256, "ab" * 32)), "models"),
+        (Policy(models=(MODEL_SHA256, "ab" * 32)), "models"),
         (Policy(keys=(OTHER_KEY.key_id(),)), "keys"),
         (Policy(lock="ab" * 32), "lock"),
         (Policy(minimum_version="0.1.1"), "minimum_version"),
@@ -293,8 +302,8 @@ def test_each_requirement_that_is_not_met_fails(sealed: Path, policy: Policy, na
 def test_a_swapped_model_and_a_wrong_builder_fail_a_policy_despite_the_right_key(
     tmp_path: Path,
 ) -> None:
-    swapped = provenance.Input(name=MODEL.name, sha256="ee" * 32)
-    built = make_release(tmp_path / "r", models=(swapped,), builder="https://example.invalid/ci")
+    swapped = plan(model_sha256="ee" * 32)
+    built = make_release(tmp_path / "r", built=swapped, builder="https://example.invalid/ci")
     assert verify(built, VERIFIER).ok
     assert failed(verify(built, VERIFIER, FULL_POLICY)) == {"policy models", "policy builder"}
 

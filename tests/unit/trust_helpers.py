@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgebuild.model.lock import Lock, LockedFile, LockedPackage
+from edgebuild.model.plan import Plan, Step
 from edgebuild.trust import provenance, release
 from edgebuild.trust.bundle import KeyVerifier
 from edgebuild.trust.keys import PemKey
@@ -16,7 +18,7 @@ KEY = PemKey(ec.derive_private_key(0x1234567890ABCDEF, ec.SECP256R1()))
 OTHER_KEY = PemKey(ec.derive_private_key(0xFEDCBA0987654321, ec.SECP256R1()))
 VERIFIER = KeyVerifier(KEY.public_key_pem())
 
-MODEL = provenance.Input(name="kws.tflite", sha256="11" * 32)
+MODEL_SHA256 = "11" * 32
 
 LOCK = Lock(
     suite="trixie",
@@ -46,27 +48,59 @@ LOCK = Lock(
 )
 
 
-def inputs(**changes: object) -> provenance.BuildInputs:
-    facts: dict[str, object] = {
-        "target": "rpi4",
-        "version": "0.1.0",
-        "tool_sha256": "55" * 32,
-        "profile": provenance.Input(name="rpi4.toml", sha256="66" * 32),
-        "config": provenance.Input(name="mcp-edge.toml", sha256="77" * 32),
-        "models": (MODEL,),
-        "wheels": (provenance.Input(name="cython", sha256="88" * 32, uri="pkg:pypi/cython@3.3.1"),),
-        "lock": LOCK,
-        "groups": ("runtime-arm64",),
-    }
-    return provenance.BuildInputs(**{**facts, **changes})  # type: ignore[arg-type]
+WHEELS = (provenance.Wheel(name="cython", version="3.3.1", sha256=("88" * 32, "99" * 32)),)
 
 
-def make_release(directory: Path, key: PemKey = KEY, **changes: object) -> Path:
+def plan(model_sha256: str = MODEL_SHA256, **changes: object) -> Plan:
+    """A plan with one fetch and one compile step."""
+    steps = (
+        Step(
+            name="fetch-runtime-arm64",
+            kind="fetch",
+            title="fetch",
+            sources=(),
+            outputs=("fetch/runtime-arm64.json",),
+            parameters={"group": "runtime-arm64", "code": "sha256:" + "55" * 32},
+        ),
+        Step(
+            name="bundle-kws",
+            kind="bundle",
+            title="compile kws",
+            sources=("inputs/kws.tflite",),
+            outputs=("bundles/kws.o",),
+            parameters={"code": "sha256:" + "55" * 32, "cpu": {"model": "cortex-a72"}},
+        ),
+    )
+    value = Plan(
+        target="rpi4",
+        version="0.1.0",
+        inputs={
+            "inputs/kws.tflite": f"sha256:{model_sha256}",
+            "inputs/mcp-edge.json": "sha256:" + "77" * 32,
+            "inputs/profile.json": "sha256:" + "66" * 32,
+        },
+        lock=f"sha256:{LOCK.digest}",
+        steps=steps,
+    )
+    return dataclasses.replace(value, **changes)  # type: ignore[arg-type]
+
+
+def make_release(
+    directory: Path,
+    key: PemKey = KEY,
+    built: Plan | None = None,
+    builder: str = provenance.LOCAL_BUILDER,
+) -> Path:
     """Seal a release of three small artifacts in ``directory``."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "mcp-gateway-arm64").write_bytes(b"\x7fELF" + bytes(range(20)))
     (directory / "rpi4.img.bmap").write_bytes(b"<bmap/>\n")
     (directory / "report.html").write_bytes(b"<!doctype html>\n")
-    built = inputs(**changes)
-    release.seal(directory, key, lambda subjects: provenance.statement(built, subjects))
+    release.seal(
+        directory,
+        key,
+        lambda subjects: provenance.statement(
+            built or plan(), LOCK, subjects, wheels=WHEELS, builder=builder
+        ),
+    )
     return directory

@@ -8,11 +8,12 @@ in-toto/attestation, spec/v1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from edgebuild.model.lock import Lock
+from edgebuild.model.plan import Plan
 from edgebuild.trust import canonical
 from edgebuild.trust.bundle import NotProven
 
@@ -21,30 +22,16 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:edgebuild:build-type:release:v1"
 LOCAL_BUILDER = "urn:edgebuild:builder:local"
 
+SETTINGS = ("profile.json", "mcp-edge.json")  # inputs of every plan; all others are models
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Input:
-    """A file that went in: a model, the profile, the configuration, a Python wheel."""
+class Wheel:
+    """A locked Python package of the host tool: every digest that the lock accepts for it."""
 
     name: str
-    sha256: str
-    uri: str = ""  # a package URL, where it has one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildInputs:
-    """Everything that a release is a function of."""
-
-    target: str
-    version: str  # of edgebuild
-    tool_sha256: str  # digest over edgebuild's own sources: compiler, gateway, templates
-    profile: Input
-    config: Input
-    models: tuple[Input, ...]
-    wheels: tuple[Input, ...]  # the host tool's locked Python packages
-    lock: Lock
-    groups: tuple[str, ...]  # the lock's groups that were used
-    builder: str = LOCAL_BUILDER
+    version: str
+    sha256: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +51,14 @@ class Facts:
         return cls(subjects={}, builder="", version="", target="", models=(), lock="")
 
 
-def statement(inputs: BuildInputs, subjects: Mapping[str, str]) -> dict[str, object]:
+def statement(
+    plan: Plan,
+    lock: Lock,
+    subjects: Mapping[str, str],
+    *,
+    wheels: Iterable[Wheel] = (),
+    builder: str = LOCAL_BUILDER,
+) -> dict[str, object]:
     """The in-toto statement: ``subjects`` are SHA-256 digests of artifacts by name."""
     return {
         "_type": STATEMENT_TYPE,
@@ -75,68 +69,80 @@ def statement(inputs: BuildInputs, subjects: Mapping[str, str]) -> dict[str, obj
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
-                "externalParameters": _external(inputs),
-                "internalParameters": {
-                    "groups": sorted(inputs.groups),
-                    "lock": {"sha256": inputs.lock.digest},
-                    "suite": inputs.lock.suite,
-                    "archiveRelease": {
-                        "date": inputs.lock.archive_date,
-                        "sha256": inputs.lock.release_sha256,
-                        "signedBy": sorted(inputs.lock.signed_by),
-                    },
-                },
-                "resolvedDependencies": _dependencies(inputs),
+                "externalParameters": _external(plan),
+                "internalParameters": _internal(plan, lock),
+                "resolvedDependencies": [*_inputs(plan), *_locked(plan, lock)],
             },
             "runDetails": {
                 "builder": {
-                    "id": inputs.builder,
-                    "version": {"edgebuild": inputs.version},
-                    "builderDependencies": [_tool(inputs), *_wheels(inputs)],
+                    "id": builder,
+                    "version": {"edgebuild": plan.version},
+                    "builderDependencies": list(_wheels(wheels)),
                 },
             },
         },
     }
 
 
-def _external(inputs: BuildInputs) -> dict[str, object]:
+def _external(plan: Plan) -> dict[str, object]:
+    """What the user chose: target, models, and digests of profile and configuration."""
+    digests = {path.removeprefix("inputs/"): value for path, value in plan.inputs.items()}
+    settings = {name: {"sha256": _bare(digests.pop(name))} for name in SETTINGS}
+    models = [{"name": name, "sha256": _bare(digests[name])} for name in sorted(digests)]
+    return {"target": plan.target, "models": models, **settings}
+
+
+def _internal(plan: Plan, lock: Lock) -> dict[str, object]:
+    """What the tool decided: each step with its parameters and the digest of its code."""
     return {
-        "target": inputs.target,
-        "profile": {"name": inputs.profile.name, "sha256": inputs.profile.sha256},
-        "config": {"name": inputs.config.name, "sha256": inputs.config.sha256},
-        "models": [{"name": model.name, "sha256": model.sha256} for model in inputs.models],
+        "lock": {"sha256": lock.digest},
+        "archive": {
+            "suite": lock.suite,
+            "date": lock.archive_date,
+            "sha256": lock.release_sha256,
+            "signedBy": sorted(lock.signed_by),
+        },
+        "steps": [
+            {"name": step.name, "kind": step.kind, "parameters": dict(step.parameters)}
+            for step in plan.steps
+        ],
     }
 
 
-def _dependencies(inputs: BuildInputs) -> list[dict[str, object]]:
-    """Every file that may reach the release: locked packages and sources, models, settings."""
-    own = [_descriptor(item) for item in (*inputs.models, inputs.profile, inputs.config)]
-    locked: dict[tuple[str, str], dict[str, object]] = {
-        (file.purl, file.path): {
-            "uri": file.purl,
-            "name": file.path,
-            "digest": {"sha256": file.sha256},
-        }
-        for group in inputs.groups
-        for package in inputs.lock.groups[group]
+def _inputs(plan: Plan) -> list[dict[str, object]]:
+    return [
+        {"name": path, "digest": {"sha256": _bare(plan.inputs[path])}}
+        for path in sorted(plan.inputs)
+    ]
+
+
+def _locked(plan: Plan, lock: Lock) -> list[dict[str, object]]:
+    """Each file of each group of the lock that a step of the plan fetches, once."""
+    groups = [step.parameters["group"] for step in plan.steps if step.kind == "fetch"]
+    found = {
+        file.path: file
+        for group in groups
+        for package in lock.groups.get(group, ())
         for file in package.files
     }
-    return own + [locked[key] for key in sorted(locked)]
+    return [
+        {"uri": file.purl, "name": file.path, "digest": {"sha256": file.sha256}}
+        for _, file in sorted(found.items())
+    ]
 
 
-def _wheels(inputs: BuildInputs) -> Iterator[dict[str, object]]:
-    for wheel in sorted(inputs.wheels, key=lambda item: (item.name, item.sha256)):
-        yield _descriptor(wheel)
+def _wheels(wheels: Iterable[Wheel]) -> Iterator[dict[str, object]]:
+    """A descriptor holds one digest, so a package with wheels for several CPUs is several."""
+    for wheel in sorted(wheels, key=lambda item: item.name):
+        for digest in sorted(wheel.sha256):
+            yield {
+                "uri": f"pkg:pypi/{wheel.name}@{wheel.version}",
+                "digest": {"sha256": digest},
+            }
 
 
-def _tool(inputs: BuildInputs) -> dict[str, object]:
-    uri = f"pkg:pypi/edgebuild@{inputs.version}"
-    return _descriptor(Input(name="edgebuild", sha256=inputs.tool_sha256, uri=uri))
-
-
-def _descriptor(item: Input) -> dict[str, object]:
-    named: dict[str, object] = {"name": item.name, "digest": {"sha256": item.sha256}}
-    return {**named, "uri": item.uri} if item.uri else named
+def _bare(digest: str) -> str:
+    return digest.removeprefix("sha256:")
 
 
 def read(payload: bytes) -> Facts:

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Provenance is a function of plan and lock, and says all that went in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgebuild.trust import canonical, provenance
+from tests.unit.trust_helpers import LOCK, MODEL_SHA256, WHEELS, plan
+
+SUBJECTS = {"b": "bb" * 32, "a": "aa" * 32}
+
+
+def statement(**changes: object) -> Any:
+    return provenance.statement(plan(**changes), LOCK, SUBJECTS, wheels=WHEELS)  # type: ignore[arg-type]
+
+
+def test_it_is_slsa_v1_about_every_artifact() -> None:
+    value = statement()
+    assert value["_type"] == "https://in-toto.io/Statement/v1"
+    assert value["predicateType"] == "https://slsa.dev/provenance/v1"
+    assert value["subject"] == [
+        {"name": "a", "digest": {"sha256": "aa" * 32}},
+        {"name": "b", "digest": {"sha256": "bb" * 32}},
+    ]
+
+
+def test_it_names_what_the_user_chose_and_every_input_with_its_digest() -> None:
+    definition = statement()["predicate"]["buildDefinition"]
+    assert definition["externalParameters"] == {
+        "target": "rpi4",
+        "models": [{"name": "kws.tflite", "sha256": MODEL_SHA256}],
+        "profile.json": {"sha256": "66" * 32},
+        "mcp-edge.json": {"sha256": "77" * 32},
+    }
+    package = LOCK.groups["runtime-arm64"][0].files[0]
+    dependencies = definition["resolvedDependencies"]
+    assert {"uri": package.purl, "name": package.path, "digest": {"sha256": package.sha256}} in (
+        dependencies
+    )
+    assert all(len(entry["digest"]["sha256"]) == 64 for entry in dependencies)
+    assert [step["name"] for step in definition["internalParameters"]["steps"]] == [
+        "fetch-runtime-arm64",
+        "bundle-kws",
+    ]
+
+
+def test_groups_that_no_step_fetches_are_left_out() -> None:
+    definition = statement(steps=())["predicate"]["buildDefinition"]
+    assert all("uri" not in entry for entry in definition["resolvedDependencies"])
+
+
+def test_every_accepted_wheel_of_the_tool_is_named() -> None:
+    builder = statement()["predicate"]["runDetails"]["builder"]
+    assert builder["version"] == {"edgebuild": "0.1.0"}
+    assert [entry["uri"] for entry in builder["builderDependencies"]] == [
+        "pkg:pypi/cython@3.3.1",
+        "pkg:pypi/cython@3.3.1",
+    ]
+
+
+def test_it_holds_no_time_of_building() -> None:
+    assert "metadata" not in statement()["predicate"]["runDetails"]
+
+
+def test_facts_come_back() -> None:
+    facts = provenance.read(canonical.compact(statement()))
+    assert facts == provenance.Facts(
+        subjects=SUBJECTS,
+        builder="urn:edgebuild:builder:local",
+        version="0.1.0",
+        target="rpi4",
+        models=(MODEL_SHA256,),
+        lock="44" * 32,
+    )
