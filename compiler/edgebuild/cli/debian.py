@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lock`` and ``doctor``: the archive that images are made from, and the machine they are made on."""
+"""``lock`` and ``doctor``: the archive that images come from, and this machine."""
 
 from __future__ import annotations
 

@@ -46,11 +46,7 @@ def bundle(c: Context) -> None:
     from edgebuild.kernels import bundle as kernels
 
     name = c.step.parameters["model"]
-    kernels.compile(c.work / c.step.sources[0], c.cpu(), c.out / "bundles", name=name)
-    keep = {Path(path).name for path in c.step.outputs}
-    for path in (c.out / "bundles").iterdir():
-        if path.name not in keep:
-            path.unlink()
+    kernels.compile(c.work / c.step.sources[0], c.cpu(), c.out / "bundles" / name, name=name)
 
 
 def check(c: Context) -> None:
@@ -65,9 +61,8 @@ def check(c: Context) -> None:
         emulator += ["-cpu", parameters["emulator_cpu"]]
     result = checks.check(
         c.work / c.step.sources[0],
-        c.work / "bundles",
+        c.work / "bundles" / parameters["model"],
         c.cpu(),
-        name=parameters["model"],
         seed=parameters["seed"],
         emulator=emulator,
     )
@@ -85,7 +80,7 @@ def link(c: Context) -> None:
     """Link the executable."""
     from edgebuild.runtimes import link as linker
 
-    bundles = [c.work / path for path in c.step.sources if path.startswith("bundles/")]
+    bundles = [c.work / "bundles" / name for name in c.step.parameters["models"]]
     (c.out / "images").mkdir()
     linker.link(
         c.store,

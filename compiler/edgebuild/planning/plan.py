@@ -22,6 +22,11 @@ HOST = "amd64"  # the CPU of the machines that the locked tools run on
 
 CHECK_SEED = 20_240_229
 
+RUNTIME_FILES = tuple(
+    f"runtime/{name}"
+    for name in ("runtime.o", "edge.h", "link.json", "licences.json", "licences.txt")
+)
+
 
 def plan(request: BuildRequest, lock: Lock, tools: Mapping[str, str], version: str) -> Plan:
     """All steps of a build of ``request``. ``tools`` maps a kind of step to its code's digest."""
@@ -79,7 +84,8 @@ def artifacts(profile: Profile) -> tuple[str, ...]:
 
 def cpu_parameters(profile: Profile) -> dict[str, Any]:
     """What kernels and the compiler see of the CPU, as JSON values."""
-    return dataclasses.asdict(profile.cpu)
+    values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(profile.cpu)))
+    return values
 
 
 def _with_code(step: Step, tools: Mapping[str, str]) -> Step:
@@ -155,7 +161,8 @@ def _fetched(*names: str) -> tuple[str, ...]:
 
 def bundle_files(name: str) -> tuple[str, str, str]:
     """The object, header and card of a bundle."""
-    return f"bundles/{name}.o", f"bundles/{name}.h", f"bundles/{name}.json"
+    folder = f"bundles/{name}/{name}"
+    return f"{folder}.o", f"{folder}.h", f"{folder}.json"
 
 
 def _kernels(model: ModelFile, profile: Profile) -> list[Step]:
@@ -193,25 +200,23 @@ def _runtime(profile: Profile) -> Step:
         kind="runtime",
         title=f"compile the gateway for {profile.cpu.model}",
         sources=_fetched(f"runtime-{arch}", "sources", f"python-host-{HOST}"),
-        outputs=("runtime/objects.tar", "runtime/licences.json"),
+        outputs=RUNTIME_FILES,
         parameters={"architecture": arch, "cpu": cpu_parameters(profile)},
     )
 
 
 def _link(request: BuildRequest) -> Step:
     profile = request.profile
-    bundles = [f"bundles/{m.name}.o" for m in request.models]
-    cards = [f"bundles/{m.name}.json" for m in request.models]
+    bundles = [path for m in request.models for path in bundle_files(m.name)]
     return Step(
         name="link",
         kind="link",
         title=f"link {executable(profile)}",
         sources=(
-            "runtime/objects.tar",
             "inputs/mcp-edge.json",
+            *RUNTIME_FILES,
             *_fetched(f"runtime-{profile.debian_arch}"),
             *bundles,
-            *cards,
         ),
         outputs=(f"images/{executable(profile)}", f"images/{executable(profile)}.relink.tar.zst"),
         parameters={
@@ -262,7 +267,7 @@ def _images(request: BuildRequest) -> list[Step]:
 def _release(request: BuildRequest) -> list[Step]:
     profile = request.profile
     images = [f"images/{name}" for name in artifacts(profile)]
-    cards = [f"bundles/{m.name}.json" for m in request.models]
+    cards = [bundle_files(m.name)[2] for m in request.models]
     payload = ["payload.json"] if "firmware" in profile.outputs else []
     documents = Step(
         name="sbom",
