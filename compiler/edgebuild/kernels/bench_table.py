@@ -100,3 +100,39 @@ def aligned(lines: Sequence[Row], *, left: int) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def counts(result: Mapping[str, Any]) -> str:
+    """The tables of ``bench_count.run``'s answer."""
+    cpu = result["cpu"]
+    lines: list[Row] = [("model", "instructions", "MACs", "instructions per MAC")]
+    lines += [
+        (
+            each["name"],
+            f"{each['instructions']:,}",
+            f"{each['macs']:,}",
+            f"{each['instructions'] / max(1, each['macs']):.3f}",
+        )
+        for each in result["models"]
+    ]
+    head = f"{cpu['model']} ({', '.join(cpu['features']) or 'no extra features'}): "
+    parts = [head + "instructions of one inference", aligned(lines, left=1)]
+    parts += [operator_counts(each) for each in result["models"]]
+    return "\n\n".join(parts) + "\n"
+
+
+def operator_counts(row: Mapping[str, Any]) -> str:
+    """One line for each operator of a model."""
+    longest = max((each["instructions"] for each in row["operators"]), default=1)
+    lines: list[Row] = [("operator", "kind", "instructions", "per MAC", "")]
+    lines += [
+        (
+            each["name"][-36:],
+            each["kind"],
+            f"{each['instructions']:,}",
+            f"{each['instructions'] / each['macs']:.3f}" if each["macs"] else "",
+            "█" * max(1, round(BAR * each["instructions"] / longest)),
+        )
+        for each in row["operators"]
+    ]
+    return f"{row['name']}, each operator\n{aligned(lines, left=2)}"
