@@ -70,7 +70,7 @@ def atomic_write(path: Path, data: bytes, mode: int = 0o644) -> None:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a lock between processes while the block runs. It ends with the process, if not before."""
+    """Hold a lock between processes while the block runs, or until this process ends."""
     with told_plainly(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

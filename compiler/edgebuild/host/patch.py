@@ -15,7 +15,7 @@ _HUNK = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 @dataclass(slots=True, kw_only=True)
 class _Hunk:
-    line: int
+    start: int  # index of its first old line
     old: list[bytes] = field(default_factory=list)
     new: list[bytes] = field(default_factory=list)
     last: bytes = b""
@@ -66,7 +66,8 @@ def _hunks(lines: list[bytes], index: int) -> tuple[int, list[_Hunk]]:
     hunks = []
     while index < len(lines) and (match := _HUNK.match(lines[index])):
         olds, news = (int(count) if count is not None else 1 for count in match.group(2, 3))
-        hunk = _Hunk(line=int(match[1]))
+        # A hunk that only adds, without context, names the line that it comes after.
+        hunk = _Hunk(start=int(match[1]) - (1 if olds else 0))
         index += 1
         while len(hunk.old) < olds or len(hunk.new) < news:
             if index >= len(lines):
@@ -113,7 +114,7 @@ def _patch_file(root: Path, old: str | None, new: str | None, hunks: list[_Hunk]
     for hunk in hunks:
         at = _find(lines, hunk, shift)
         lines[at : at + len(hunk.old)] = hunk.new
-        shift = at - max(hunk.line - 1, 0) + len(hunk.new) - len(hunk.old)
+        shift = at - hunk.start + len(hunk.new) - len(hunk.old)
     if new is None and not lines:
         place.unlink()
         return
@@ -123,9 +124,9 @@ def _patch_file(root: Path, old: str | None, new: str | None, hunks: list[_Hunk]
 
 def _find(lines: list[bytes], hunk: _Hunk, shift: int) -> int:
     """Where the hunk's old lines stand: at its line plus the shift so far, or as near as can be."""
-    expected = max(hunk.line - 1, 0) + shift
+    expected = hunk.start + shift
     places = range(len(lines) - len(hunk.old) + 1)
     for at in sorted(places, key=lambda place: abs(place - expected)):
         if lines[at : at + len(hunk.old)] == hunk.old:
             return at
-    raise ValueError(f"the hunk at line {hunk.line} is nowhere in the file")
+    raise ValueError(f"the hunk for line {hunk.start + 1} is nowhere in the file")
