@@ -146,9 +146,10 @@ static void wait_for_parts(uint32_t parts) {
     atomic_store(&caller_asleep, false);
 }
 
-void edge_parallel(edge_task task, void *context, int32_t tasks) {
+void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain) {
     if (tasks <= 0) return;
-    if (tasks == 1 || atomic_exchange(&taken, true)) {
+    int32_t most = grain > 1 ? tasks / grain : tasks;
+    if (most <= 1 || atomic_exchange(&taken, true)) {
         task(context, 0, tasks);
         return;
     }
@@ -160,7 +161,7 @@ void edge_parallel(edge_task task, void *context, int32_t tasks) {
         return;
     }
     int32_t parts = workers * PARTS_PER_THREAD;
-    if (parts > tasks) parts = tasks;
+    if (parts > most) parts = most;
     uint32_t number = atomic_load(&announced) + 1;
     job.task = task;
     job.context = context;

@@ -20,10 +20,11 @@ typedef void (*edge_task)(void *context, int32_t begin, int32_t end);
 #if EDGE_THREADS > 1
 
 /* Do the tasks 0 … tasks - 1 and return when all are done. Starts the pool at first use.
+ * `grain` tasks or more are done at a time, but for what is left at the end.
  *
  * Safe to call from several threads: one job has the pool at a time, and a caller that finds it
  * taken does its tasks itself. Never fails: without helpers the caller does everything. */
-void edge_parallel(edge_task task, void *context, int32_t tasks);
+void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain);
 
 /* Start the helpers now. Answers how many threads work at once, the caller's included. */
 int32_t edge_threads_start(void);
@@ -33,7 +34,8 @@ void edge_threads_stop(void);
 
 #else
 
-static inline void edge_parallel(edge_task task, void *context, int32_t tasks) {
+static inline void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain) {
+    (void)grain;
     if (tasks > 0) task(context, 0, tasks);
 }
 static inline int32_t edge_threads_start(void) { return 1; }
