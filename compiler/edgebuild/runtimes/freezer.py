@@ -5,7 +5,8 @@ Started as a program of its own, it reads one JSON request from standard input:
 
     {"stdlib": folder, "source": folder that holds the gateway's package, "package": name,
      "roots": [modules that are always frozen], "builtins": [modules in the executable's table],
-     "absent": [modules that only the gateway itself can bring in], "native": [gateway modules compiled to C],
+     "absent": [modules that only the gateway itself can bring in],
+     "native": [gateway modules compiled to C],
      "replacements": {module: file}, "out": folder}
 
 and writes ``frozen.bin`` (marshalled code objects, one after another) and ``frozen.json``

@@ -32,7 +32,7 @@ REVIEWED = {
     # HACL* is MIT and BLAKE2 CC0; _json, _ssl and the rest are under the Python licence.
     "libpython3.13-dev": Reviewed(
         licence="Python-2.0.1 AND MIT AND CC0-1.0",
-        contributes=("libpython3.13.a",),
+        contributes=("libpython3.13-pic.a",),
         notice="LICENSE",
     ),
     "python3.13": Reviewed(
@@ -56,27 +56,22 @@ REVIEWED = {
         contributes=("libz.a",),
         notice="usr/share/doc/zlib1g-dev/copyright",
     ),
-    "libzstd-dev": Reviewed(
-        licence="BSD-3-Clause OR GPL-2.0-only",
-        contributes=("libzstd.a",),
-        notice="usr/share/doc/libzstd-dev/copyright",
-    ),
     "libc6-dev": Reviewed(
         licence="LGPL-2.1-or-later AND BSD-3-Clause AND ISC",
-        contributes=("libc.a", "libm.a", "crt1.o", "crti.o", "crtn.o"),
+        contributes=("libc.a", "libm.a", "rcrt1.o", "crti.o", "crtn.o"),
         notice="usr/share/doc/libc6-dev/copyright",
         texts=("LGPL-2.1.txt",),
     ),
     "libgcc-14-dev": Reviewed(
         licence="GPL-3.0-or-later WITH GCC-exception-3.1",
-        contributes=("libgcc.a", "libgcc_eh.a", "crtbeginT.o", "crtend.o"),
+        contributes=("libgcc.a", "libgcc_eh.a", "crtbeginS.o", "crtendS.o"),
         notice="",
         texts=("GCC-exception-3.1.txt",),
     ),
 }
 
 # Locked for their headers alone, or not linked: nothing of them is in the executable.
-HEADERS_ONLY = frozenset({"linux-libc-dev", "libcrypt-dev", "libexpat1-dev"})
+HEADERS_ONLY = frozenset({"linux-libc-dev", "libcrypt-dev", "libexpat1-dev", "libzstd-dev"})
 
 
 def table(lock: Lock, deb_arch: str) -> list[dict[str, Any]]:

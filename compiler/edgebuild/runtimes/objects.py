@@ -95,7 +95,8 @@ def compile_all(inputs: Inputs, scratch: Path, out: Path, *, jobs: int) -> list[
     units = [*own_units(inputs, scratch), *cpython_units(inputs), *gateway.cythonise(copy, native)]
     objects = scratch / "objects"
     objects.mkdir()
-    inputs.tools.combine(inputs.tools.compile(units, objects, jobs=jobs), out)
+    compiled = inputs.tools.compile(units, objects, jobs=jobs)
+    inputs.tools.combine(compiled, archives(inputs.tools), out)
     return sorted({name for name, _ in table} | {str(name) for name, *_ in frozen})
 
 
@@ -136,7 +137,7 @@ def own_units(inputs: Inputs, scratch: Path) -> list[Unit]:
     include = (f"-I{native}",)
     fixed = [
         Unit(name=f"edge-{name}", source=native / f"{name}.c", flags=include)
-        for name in ("main", "kernels", "config")
+        for name in ("main", "kernels", "config", "lean")
     ]
     # _frozen tables and #embed are CPython's and C23's: the internal header wants BUILD_CORE.
     core = ("-DPy_BUILD_CORE", "-std=c23", *include)
@@ -166,27 +167,33 @@ def cpython_units(inputs: Inputs) -> list[Unit]:
     ]
 
 
+def archives(tools_: Toolchain) -> list[Path]:
+    """The libraries that become part of runtime.o; the C library comes with the last link."""
+    triplet = tools_.machine.triplet
+    names = [f"usr/lib/{triplet}/lib{name}.a" for name in ("ssl", "crypto", "sqlite3", "z")]
+    # The position-independent one: the executable is loaded at a random address.
+    names.insert(0, f"{STDLIB}/config-3.13-{triplet}/libpython3.13-pic.a")
+    return [tools_.find(name) for name in names]
+
+
 def link_recipe(tools_: Toolchain, names: list[str]) -> dict[str, Any]:
     """How ``link`` makes an executable of runtime.o; every path is in the sysroot."""
     triplet = tools_.machine.triplet
     libraries, gcc = f"usr/lib/{triplet}", f"usr/lib/gcc/{triplet}/{GCC_VERSION}"
-    archives = [f"{STDLIB}/config-3.13-{triplet}/libpython3.13.a"]
-    archives += [f"{libraries}/lib{name}.a" for name in ("ssl", "crypto", "sqlite3", "z", "zstd")]
     # Where there is a vector library, libm.a is a linker script with absolute paths: name what
     # it names instead.
     mathematics = ("m",) if tools_.deb_arch == "riscv64" else ("m-2.41", "mvec")
-    archives += [f"{libraries}/lib{name}.a" for name in (*mathematics, "c")]
-    archives += [f"{gcc}/libgcc.a", f"{gcc}/libgcc_eh.a"]
-    start = [f"{libraries}/crt1.o", f"{libraries}/crti.o", f"{gcc}/crtbeginT.o"]
-    end = [f"{gcc}/crtend.o", f"{libraries}/crtn.o"]
-    for relative in (*start, *archives, *end):
-        tools_.present(relative)
     return {
         "format": FORMAT,
         "deb_arch": tools_.deb_arch,
+        "emulation": tools_.machine.emulation,
         "mcpu": tools_.mcpu,
-        "start": start,
-        "archives": archives,
-        "end": end,
+        "start": [f"{libraries}/rcrt1.o", f"{libraries}/crti.o", f"{gcc}/crtbeginS.o"],
+        "archives": [
+            *(f"{libraries}/lib{name}.a" for name in (*mathematics, "c")),
+            f"{gcc}/libgcc.a",
+            f"{gcc}/libgcc_eh.a",
+        ],
+        "end": [f"{gcc}/crtendS.o", f"{libraries}/crtn.o"],
         "modules": names,
     }
