@@ -43,8 +43,8 @@ $(VENV)/development: $(VENV)/product locks/python-dev.txt
 	@touch $@
 
 lock: $(VENV)/development
-	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-header --output-file locks/python.txt locks/python.in
-	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-header --output-file locks/python-dev.txt locks/python-dev.in
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --output-file locks/python.txt locks/python.in
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --output-file locks/python-dev.txt locks/python-dev.in
 	$(BIN)/edgebuild lock
 
 clean:

@@ -10,7 +10,7 @@ from edgebuild.errors.general import INVALID_VALUE, UNKNOWN_TARGET
 from edgebuild.model.profile import Profile
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "riscv64": "riscv64"}
-BOOT_METHODS = ("uefi", "raspberrypi", "qemu-direct")
+BOOT_METHODS = ("uefi", "raspberrypi")
 OUTPUTS = ("binary", "oci", "firmware")
 
 

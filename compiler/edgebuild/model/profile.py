@@ -80,7 +80,7 @@ class Power:
 class Boot:
     """How the device starts."""
 
-    method: str = field(metadata=doc("uefi, raspberrypi or qemu-direct."))
+    method: str = field(metadata=doc("uefi or raspberrypi."))
     kernel: str = field(metadata=doc("Kernel package group in the lock, for instance linux-arm64."))
     modules: tuple[str, ...] = field(
         default=(),

@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from edgebuild.host.files import digest
+from edgebuild.host.paths import data_dir
 from edgebuild.pipeline.context import Context
+from edgebuild.planning.plan import bundle_files, executable
 
 
 def inspect(c: Context) -> None:
@@ -107,22 +110,84 @@ def oci(c: Context) -> None:
     )
 
 
+def base(c: Context) -> None:
+    """Assemble the part of the firmware that no model changes."""
+    from edgebuild.images import base as images
+
+    images.build(
+        c.store,
+        c.lock,
+        c.profile(),
+        c.out / "base",
+        allow_shell=c.step.parameters["debug_shell"],
+    )
+
+
 def firmware(c: Context) -> None:
     """Assemble the firmware image."""
     from edgebuild.images import firmware as images
 
+    profile = c.profile()
     (c.out / "images").mkdir()
     payload = images.build(
         c.store,
         c.lock,
-        c.profile(),
-        c.work / c.step.sources[0],
+        profile,
+        c.work / "base",
+        c.work / "images" / executable(profile),
         c.work / "inputs/mcp-edge.json",
         c.out / c.step.outputs[0],
         c.out / c.step.outputs[1],
-        allow_shell=c.step.parameters["debug_shell"],
     )
     c.write("payload.json", payload)
+
+
+def sbom(c: Context) -> None:
+    """List what is inside, in both formats."""
+    from edgebuild.trust import cyclonedx, inventory, spdx
+
+    artifacts = {path.name: digest(path) for path in _images(c)}
+    chapters = inventory.Chapters(
+        linked=c.json("runtime/licences.json"),
+        cards=_cards(c),
+        payload=c.json("payload.json") if "payload.json" in c.step.sources else None,
+        holders=tuple(name for name in artifacts if not name.endswith(".bmap")),
+        image=next((name for name in artifacts if name.endswith(".img.zst")), ""),
+    )
+    contents = inventory.contents(
+        c.lock, chapters, target=c.plan.target, version=c.plan.version, artifacts=artifacts
+    )
+    (c.out / "images").mkdir()
+    (c.out / "images/sbom.spdx.json").write_bytes(spdx.document(contents))
+    (c.out / "images/sbom.cdx.json").write_bytes(cyclonedx.document(contents))
+
+
+def _images(c: Context) -> list[Path]:
+    return [c.work / path for path in c.step.sources if path.startswith("images/")]
+
+
+def _cards(c: Context) -> list[dict[str, Any]]:
+    return [c.json(bundle_files(name)[2]) for name in c.step.parameters["models"]]
+
+
+def seal(c: Context) -> None:
+    """Sign every artifact, attest how they were made, and verify the whole as a user would."""
+    from edgebuild.pipeline import signing
+    from edgebuild.trust import provenance, release
+
+    folder = c.out / "release"
+    folder.mkdir()
+    for path in _images(c):
+        shutil.copyfile(path, folder / path.name)
+    wheels = provenance.wheels((data_dir() / "locks/python.txt").read_text(encoding="utf-8"))
+    signer, verifier = signing.open_signer()
+    release.seal(
+        folder,
+        signer,
+        lambda subjects: provenance.statement(c.plan, c.lock, subjects, wheels=wheels),
+    )
+    signing.check(folder, verifier)
+    c.write("release.json", {"files": {p.name: digest(p) for p in sorted(folder.iterdir())}})
 
 
 CHAPTERS: Mapping[str, Callable[[Context], None]] = {
@@ -134,5 +199,8 @@ CHAPTERS: Mapping[str, Callable[[Context], None]] = {
     "runtime": runtime,
     "link": link,
     "oci": oci,
+    "base": base,
     "firmware": firmware,
+    "sbom": sbom,
+    "seal": seal,
 }

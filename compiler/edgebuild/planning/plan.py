@@ -18,6 +18,8 @@ from edgebuild.model.plan import Plan, Step
 from edgebuild.model.profile import Profile
 from edgebuild.model.request import BuildRequest, ModelFile
 
+BASE_FILES = tuple(f"base/{name}" for name in ("base.json", "boot.zst", "data.zst", "root.tar"))
+
 HOST = "amd64"  # the CPU of the machines that the locked tools run on
 
 CHECK_SEED = 20_240_229
@@ -57,13 +59,16 @@ def groups(profile: Profile, *, debug_shell: bool = False) -> tuple[str, ...]:
     if profile.emulator.user:
         wanted.append(f"tools-qemu-user-{HOST}")
     if "firmware" in profile.outputs:
-        wanted += [profile.boot.kernel, "dhcp", f"tools-image-{HOST}"]
-        if profile.boot.method == "raspberrypi":
-            wanted.append("raspi-firmware")
-        if profile.boot.method == "uefi":
-            wanted.append(f"boot-{arch}")
-        if debug_shell:
-            wanted.append(f"debug-shell-{arch}")
+        wanted += firmware_groups(profile, debug_shell=debug_shell)
+    return tuple(wanted)
+
+
+def firmware_groups(profile: Profile, *, debug_shell: bool) -> tuple[str, ...]:
+    """The groups that the firmware image is made from and with."""
+    boot = {"raspberrypi": "raspi-firmware", "uefi": f"boot-{profile.debian_arch}"}
+    wanted = [profile.boot.kernel, "dhcp", f"tools-image-{HOST}", boot[profile.boot.method]]
+    if debug_shell:
+        wanted.append(f"debug-shell-{profile.debian_arch}")
     return tuple(wanted)
 
 
@@ -239,29 +244,42 @@ def _images(request: BuildRequest) -> list[Step]:
             )
         )
     if "firmware" in profile.outputs:
-        runtime = {f"runtime-{profile.debian_arch}", "sources", f"python-host-{HOST}"}
-        runtime.add(f"tools-qemu-user-{HOST}")
-        needed = [g for g in groups(profile, debug_shell=request.debug_shell) if g not in runtime]
-        steps.append(
-            Step(
-                name="firmware",
-                kind="firmware",
-                title="assemble the firmware image",
-                sources=(
-                    f"images/{executable(profile)}",
-                    "inputs/profile.json",
-                    "inputs/mcp-edge.json",
-                    *_fetched(*needed),
-                ),
-                outputs=(
-                    f"images/{profile.name}.img.zst",
-                    f"images/{profile.name}.img.bmap",
-                    "payload.json",
-                ),
-                parameters={"debug_shell": request.debug_shell},
-            )
-        )
+        steps += _firmware(request)
     return steps
+
+
+def _firmware(request: BuildRequest) -> list[Step]:
+    """The part of the image that no model changes, and the image."""
+    profile = request.profile
+    base = Step(
+        name="firmware-base",
+        kind="base",
+        title=f"assemble what {profile.name} boots from",
+        sources=(
+            "inputs/profile.json",
+            *_fetched(*firmware_groups(profile, debug_shell=request.debug_shell)),
+        ),
+        outputs=BASE_FILES,
+        parameters={"debug_shell": request.debug_shell},
+    )
+    image = Step(
+        name="firmware",
+        kind="firmware",
+        title="assemble the firmware image",
+        sources=(
+            *BASE_FILES,
+            f"images/{executable(profile)}",
+            "inputs/mcp-edge.json",
+            "inputs/profile.json",
+            *_fetched(f"tools-image-{HOST}"),
+        ),
+        outputs=(
+            f"images/{profile.name}.img.zst",
+            f"images/{profile.name}.img.bmap",
+            "payload.json",
+        ),
+    )
+    return [base, image]
 
 
 def _release(request: BuildRequest) -> list[Step]:
