@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Assembles a firmware image: the base of the target, and the gateway of this release."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from edgebuild.errors.images import EXECUTABLE_UNFIT, IMAGE_TOO_LARGE
+from edgebuild.host import files, tools
+from edgebuild.host.store import Store
+from edgebuild.images import bmap, filesystems, frames, gpt, tree
+from edgebuild.images.identity import identifier
+from edgebuild.model.lock import Lock
+from edgebuild.model.profile import Profile
+
+# Part of the executable's path and of what the profile promises to keep free for a larger one.
+GATEWAY = "/usr/bin/mcp-gateway"
+_ROOT_STEP = 32 << 20
+_LEVEL = 15  # the whole of a change of model waits for this frame
+_MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}  # ELF e_machine
+_INTERPRETER = 3  # ELF PT_INTERP
+
+
+def build(
+    store: Store,
+    lock: Lock,
+    profile: Profile,
+    base: Path,
+    executable: Path,
+    config: Path,
+    out_img_zst: Path,
+    out_bmap: Path,
+) -> dict[str, Any]:
+    """Write the compressed image and its block map; return what is in the image.
+
+    ``base`` is the folder that ``images.base.build`` wrote, ``config`` the gateway's
+    configuration as JSON. The result has ``files`` (path, mode, uid, gid, sha256, package) and
+    ``partitions``. Raises E403 when the image does not fit the medium, E408 for an executable
+    of another kind.
+    """
+    facts = json.loads((base / "base.json").read_text())
+    program = executable.read_bytes()
+    check_executable(program, profile.debian_arch, executable.name)
+    entries = tree.from_tar((base / "root.tar").read_bytes(), facts["origins"])
+    entries += _gateway(profile, lock, program, json.loads(config.read_text()), entries)
+    tar = tree.to_tar(entries)
+    content = hashlib.sha256(facts["digest"].encode() + tar).hexdigest()
+    root = filesystems.erofs(
+        tools.tool(store, lock, "mkfs.erofs"), tar, identifier(content, "root file system")
+    )
+    partitions, total = _layout(facts, len(root), content, profile)
+    head, tail = gpt.tables(
+        partitions, identifier(content, "disk"), total, hybrid=facts["hybrid"]
+    )
+    parts = [
+        frames.frame(head, partitions[0].first * gpt.SECTOR, _LEVEL),
+        (base / "boot.zst").read_bytes(),
+        frames.frame(root, partitions[1].sectors * gpt.SECTOR, _LEVEL),
+        (base / "data.zst").read_bytes(),
+        frames.frame(bytes((gpt.ALIGN - gpt.TAIL_SECTORS) * gpt.SECTOR) + tail, 1 << 20, _LEVEL),
+    ]
+    files.atomic_write(out_img_zst, b"".join(parts))
+    ranges = _ranges(facts, partitions, head, root, tail, total)
+    files.atomic_write(out_bmap, bmap.render(total * gpt.SECTOR, ranges).encode())
+    return {
+        "files": [*tree.listing(entries), *facts["boot_files"]],
+        "partitions": [_partition(partition) for partition in partitions],
+        "image_bytes": total * gpt.SECTOR,
+    }
+
+
+def check_executable(program: bytes, debian_arch: str, name: str) -> None:
+    """Refuse what cannot run in an image that has no loader and no libraries. Raises E408."""
+    try:
+        kind, machine = struct.unpack_from("<HH", program, 16)
+        (table,) = struct.unpack_from("<Q", program, 32)
+        size, count = struct.unpack_from("<HH", program, 54)
+        heads = {struct.unpack_from("<I", program, table + size * i)[0] for i in range(count)}
+    except struct.error as error:
+        raise EXECUTABLE_UNFIT("the file is too short for a program", where=name) from error
+    if program[:6] != b"\x7fELF\x02\x01" or machine != _MACHINES[debian_arch] or kind not in (2, 3):
+        raise EXECUTABLE_UNFIT(f"this is not a program for {debian_arch}", where=name)
+    if _INTERPRETER in heads:
+        raise EXECUTABLE_UNFIT(
+            "the program needs a dynamic loader", where=name, hint="link it with -static"
+        )
+
+
+def _gateway(
+    profile: Profile,
+    lock: Lock,
+    program: bytes,
+    config: dict[str, Any],
+    entries: Iterable[tree.Entry],
+) -> list[tree.Entry]:
+    lines = [
+        f"hostname {profile.name.replace('_', '-')}",
+        f"clock-floor {clock_floor(lock)}",
+        f"watchdog {profile.boot.watchdog}",
+        f"gateway {GATEWAY}",
+    ]
+    if "listen" not in config.get("gateway", {}):
+        # A device that answers itself alone is of no use to anybody.
+        lines += ["gateway --http", "gateway 0.0.0.0:8080"]
+    if any(entry.path == "/usr/bin/busybox" for entry in entries):
+        lines.append("insecure-debug-shell /usr/bin/busybox")
+    return [
+        tree.Entry(path=GATEWAY, mode=0o755, data=program),
+        tree.Entry(path="/etc/edge/init.conf", data=("\n".join(lines) + "\n").encode()),
+    ]
+
+
+def clock_floor(lock: Lock) -> int:
+    """Seconds since 1970 of the archive that the image is made from: now is later than that."""
+    from email.utils import parsedate_to_datetime
+
+    return int(parsedate_to_datetime(lock.archive_date).timestamp())
+
+
+def _layout(
+    facts: dict[str, Any], root_bytes: int, content: str, profile: Profile
+) -> tuple[list[gpt.Partition], int]:
+    """The partitions, and the image's size in sectors."""
+    sizes = [
+        facts["parts"]["boot"]["bytes"],
+        -(-root_bytes // _ROOT_STEP) * _ROOT_STEP,
+        facts["parts"]["data"]["bytes"],
+    ]
+    names = ["edge-boot", facts["root_name"], "edge-data"]
+    kinds = [gpt.ESP, gpt.LINUX, gpt.LINUX]
+    partitions = [
+        gpt.Partition(
+            name=name,
+            kind=kind,
+            unique=identifier(content, name),
+            first=first,
+            sectors=size // gpt.SECTOR,
+        )
+        for name, kind, first, size in zip(names, kinds, gpt.place(sizes), sizes, strict=True)
+    ]
+    total = partitions[-1].first + partitions[-1].sectors + gpt.ALIGN
+    if total * gpt.SECTOR > profile.storage.size_bytes:
+        raise IMAGE_TOO_LARGE(
+            f"the image is {total * gpt.SECTOR} bytes and the medium "
+            f"{profile.storage.size_bytes}: boot {sizes[0]} + root {sizes[1]} + data {sizes[2]}",
+            where=f"targets/{profile.name}.toml, [storage]",
+            hint="make data_bytes smaller, or ask for a larger medium with size_bytes",
+        )
+    return partitions, total
+
+
+def _ranges(
+    facts: dict[str, Any],
+    partitions: list[gpt.Partition],
+    head: bytes,
+    root: bytes,
+    tail: bytes,
+    total: int,
+) -> list[bmap.Range]:
+    # The last table does not begin on a block's edge: the zeros before it are mapped with it.
+    lead = (total - gpt.TAIL_SECTORS) * gpt.SECTOR % bmap.BLOCK
+    end = (total - gpt.TAIL_SECTORS) * gpt.SECTOR - lead
+    ranges = [
+        bmap.digest_range(0, head),
+        bmap.digest_range(partitions[1].first * gpt.SECTOR, root),
+        bmap.digest_range(end, bytes(lead) + tail),
+    ]
+    for part, partition in (("boot", partitions[0]), ("data", partitions[2])):
+        offset = partition.first * gpt.SECTOR // bmap.BLOCK
+        ranges += [
+            bmap.Range(first=offset + r["first"], last=offset + r["last"], sha256=r["sha256"])
+            for r in facts["parts"][part]["ranges"]
+        ]
+    return ranges
+
+
+def _partition(partition: gpt.Partition) -> dict[str, str | int]:
+    return {
+        "name": partition.name,
+        "offset": partition.first * gpt.SECTOR,
+        "bytes": partition.sectors * gpt.SECTOR,
+        "uuid": str(partition.unique),
+    }
