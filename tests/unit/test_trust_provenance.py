@@ -50,13 +50,29 @@ def test_groups_that_no_step_fetches_are_left_out() -> None:
     assert all("uri" not in entry for entry in definition["resolvedDependencies"])
 
 
-def test_every_accepted_wheel_of_the_tool_is_named() -> None:
+def test_every_locked_wheel_of_the_tool_is_named_with_what_the_lock_accepts() -> None:
     builder = statement()["predicate"]["runDetails"]["builder"]
     assert builder["version"] == {"edgebuild": "0.1.0"}
-    assert [entry["uri"] for entry in builder["builderDependencies"]] == [
-        "pkg:pypi/cython@3.3.1",
-        "pkg:pypi/cython@3.3.1",
+    assert builder["builderDependencies"] == [
+        {
+            "uri": "pkg:pypi/cython@3.3.1",
+            "annotations": {"acceptedSha256": ["88" * 32, "99" * 32]},
+        },
+        {"uri": "pkg:pypi/pure@1", "digest": {"sha256": "aa" * 32}},
     ]
+
+
+def test_wheels_are_read_from_a_requirements_file_with_hashes() -> None:
+    text = f"""# made by pip-compile
+--index-url https://example.invalid/simple
+cython==3.3.1 \\
+    --hash=sha256:{"88" * 32} \\
+    --hash=sha256:{"99" * 32}
+    # via -r python.in
+pure[extra]==1 ; python_version < "4" \\
+    --hash=sha256:{"aa" * 32}
+"""
+    assert tuple(provenance.locked_wheels(text)) == WHEELS
 
 
 def test_it_holds_no_time_of_building() -> None:

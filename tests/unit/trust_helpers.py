@@ -48,7 +48,10 @@ LOCK = Lock(
 )
 
 
-WHEELS = (provenance.Wheel(name="cython", version="3.3.1", sha256=("88" * 32, "99" * 32)),)
+WHEELS = (
+    provenance.Wheel(name="cython", version="3.3.1", sha256=("88" * 32, "99" * 32)),
+    provenance.Wheel(name="pure", version="1", sha256=("aa" * 32,)),
+)
 
 
 def plan(model_sha256: str = MODEL_SHA256, **changes: object) -> Plan:

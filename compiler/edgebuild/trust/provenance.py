@@ -8,6 +8,7 @@ in-toto/attestation, spec/v1.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,9 @@ STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:edgebuild:build-type:release:v1"
 LOCAL_BUILDER = "urn:edgebuild:builder:local"
+
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?==([^\s;]+)(.*)$", re.MULTILINE)
+_HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 SETTINGS = ("profile.json", "mcp-edge.json")  # inputs of every plan; all others are models
 
@@ -132,13 +136,21 @@ def _locked(plan: Plan, lock: Lock) -> list[dict[str, object]]:
 
 
 def _wheels(wheels: Iterable[Wheel]) -> Iterator[dict[str, object]]:
-    """A descriptor holds one digest, so a package with wheels for several CPUs is several."""
+    """A descriptor has room for one digest; several accepted files are an annotation."""
     for wheel in sorted(wheels, key=lambda item: item.name):
-        for digest in sorted(wheel.sha256):
-            yield {
-                "uri": f"pkg:pypi/{wheel.name}@{wheel.version}",
-                "digest": {"sha256": digest},
-            }
+        uri = f"pkg:pypi/{wheel.name}@{wheel.version}"
+        if len(wheel.sha256) == 1:
+            yield {"uri": uri, "digest": {"sha256": wheel.sha256[0]}}
+        else:
+            yield {"uri": uri, "annotations": {"acceptedSha256": sorted(wheel.sha256)}}
+
+
+def locked_wheels(requirements: str) -> list[Wheel]:
+    """The packages of a requirements file with hashes, as pip-compile writes it."""
+    return [
+        Wheel(name=name, version=version, sha256=tuple(_HASH.findall(rest)))
+        for name, version, rest in _REQUIREMENT.findall(requirements.replace("\\\n", " "))
+    ]
 
 
 def _bare(digest: str) -> str:
