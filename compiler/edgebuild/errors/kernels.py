@@ -92,3 +92,8 @@ COUNT_FAILED = code(
     "instructions not counted",
     "The emulated program that counts instructions stopped or answered nothing.",
 )
+NO_COUNTER = code(
+    "E284",
+    "no instruction counter",
+    "bench --target counts instructions on a bare emulated machine; this CPU has none yet.",
+)
