@@ -42,8 +42,9 @@ def url() -> Iterator[str]:
 
 
 def stdio() -> Any:
-    return mcp.StdioServerParameters(command=COMMAND[0], args=[*COMMAND[1:], "--stdio"],
-                                     env=ENVIRONMENT)
+    return mcp.StdioServerParameters(
+        command=COMMAND[0], args=[*COMMAND[1:], "--stdio"], env=ENVIRONMENT
+    )
 
 
 def talk(server: Any, mode: str, conversation: Any) -> Any:
@@ -69,7 +70,10 @@ def test_lists_tools_whose_schemas_are_valid(server: Any, mode: str) -> None:
 
     tools = talk(server, mode, conversation).tools
     assert [tool.name for tool in tools] == [
-        "infer_echo", "classify_bright", "infer_pair", "infer_broken",
+        "infer_echo",
+        "classify_bright",
+        "infer_pair",
+        "infer_broken",
     ]
     for tool in tools:
         jsonschema.Draft202012Validator.check_schema(tool.input_schema)
@@ -107,7 +111,9 @@ def test_classifies_and_conforms_to_its_schema(server: Any, mode: str) -> None:
     assert result.structured_content["label"] == "light"
     assert result.structured_content["score"] == pytest.approx(228 / 256, rel=1e-5)
     assert [entry["label"] for entry in result.structured_content["top"]] == [
-        "light", "dark", "medium",
+        "light",
+        "dark",
+        "medium",
     ]
 
 

@@ -21,7 +21,9 @@ def inputs(model: Model, arguments: dict) -> list[bytes]:
     names = [tensor.name for tensor in model.inputs]
     for key in sorted(given):
         if key not in names:
-            raise Refused("inputs: unknown tensor '%s'; known are %s" % (key[:64], ", ".join(names)))
+            raise Refused(
+                "inputs: unknown tensor '%s'; known are %s" % (key[:64], ", ".join(names))
+            )
     found = []
     for tensor in model.inputs:
         if tensor.name not in given:

@@ -17,43 +17,89 @@ class Field(Record):
     """
 
     __slots__ = ("chars", "choices", "default", "doc", "high", "kind", "low", "name")
+    chars: "str | None"
+    choices: "list[str] | None"
+    default: object
+    doc: str
+    high: int
+    kind: str
+    low: int
+    name: str
 
 
 class Problem(Record):
-    """`place`: the key, as `[gateway] listen`. `reason`: a sentence. `nearest`: a known key or None."""
+    """`place`: the key, as `[gateway] listen`. `reason`: a sentence. `nearest`: a known key."""
 
     __slots__ = ("nearest", "place", "reason")
+    nearest: "str | None"
+    place: str
+    reason: str
 
 
 class Config(Record):
     """`gateway`: every key of the table with its value. `models`: name → only the keys given."""
 
     __slots__ = ("gateway", "models")
+    gateway: dict
+    models: dict
 
 
 def _text(name: str, default: object, low: int, high: int, doc: str) -> Field:
-    return Field(name=name, kind="text", default=default, low=low, high=high, doc=doc,
-                 choices=None, chars=None)
+    return Field(
+        name=name,
+        kind="text",
+        default=default,
+        low=low,
+        high=high,
+        doc=doc,
+        choices=None,
+        chars=None,
+    )
 
 
 def _number(name: str, default: object, low: int, high: int, doc: str) -> Field:
-    return Field(name=name, kind="integer", default=default, low=low, high=high, doc=doc,
-                 choices=None, chars=None)
+    return Field(
+        name=name,
+        kind="integer",
+        default=default,
+        low=low,
+        high=high,
+        doc=doc,
+        choices=None,
+        chars=None,
+    )
 
 
 def _texts(name: str, default: object, high: int, doc: str) -> Field:
-    return Field(name=name, kind="texts", default=default, low=0, high=high, doc=doc,
-                 choices=None, chars=None)
+    return Field(
+        name=name,
+        kind="texts",
+        default=default,
+        low=0,
+        high=high,
+        doc=doc,
+        choices=None,
+        chars=None,
+    )
 
 
 def _choice(name: str, choices: list[str], doc: str) -> Field:
-    return Field(name=name, kind="text", default=None, low=1, high=64, doc=doc,
-                 choices=choices, chars=None)
+    return Field(
+        name=name, kind="text", default=None, low=1, high=64, doc=doc, choices=choices, chars=None
+    )
 
 
 def _tool(name: str, doc: str) -> Field:
-    return Field(name=name, kind="text", default=None, low=1, high=128, doc=doc,
-                 choices=None, chars=TOOL_CHARS)
+    return Field(
+        name=name,
+        kind="text",
+        default=None,
+        low=1,
+        high=128,
+        doc=doc,
+        choices=None,
+        chars=TOOL_CHARS,
+    )
 
 
 GATEWAY = [
@@ -61,39 +107,58 @@ GATEWAY = [
     _text("title", "", 0, 128, "The server's name for people; empty: none."),
     _text("instructions", "", 0, 8192, "How to use this server, for a client's language model."),
     _text(
-        "listen", "127.0.0.1:8080", 3, 128,
+        "listen",
+        "127.0.0.1:8080",
+        3,
+        128,
         "Address and port of HTTP. Port 0 takes a free one. 0.0.0.0 or [::] is every interface: "
         "there is no authentication yet, so only do that on a network you trust.",
     ),
     _texts(
-        "allowed_hosts", [], 64,
+        "allowed_hosts",
+        [],
+        64,
         "Host names, beside localhost and literal IP addresses, that requests may name in Host; "
         "'*' allows all. A defence against DNS rebinding.",
     ),
     _texts(
-        "allowed_origins", [], 64,
+        "allowed_origins",
+        [],
+        64,
         "Origins of web pages, beside those on this very host and on loopback, that may send "
         "requests; '*' allows all.",
     ),
     _number(
-        "max_request_bytes", None, 1024, 268435456,
+        "max_request_bytes",
+        None,
+        1024,
+        268435456,
         "Largest body of a request. Default: what the largest model input needs as JSON numbers, "
         "at least 64 KiB.",
     ),
     _number("max_header_bytes", 16384, 1024, 131072, "Largest head of a request."),
     _number("max_connections", 64, 1, 4096, "Connections at one time; one more gets status 503."),
     _number(
-        "max_buffered_bytes", None, 4096, 1073741824,
+        "max_buffered_bytes",
+        None,
+        4096,
+        1073741824,
         "Memory for the half-received requests of all connections together; one that would "
         "exceed it gets status 503. Default: four times max_request_bytes.",
     ),
     _number(
-        "request_timeout_ms", 10000, 100, 3600000,
+        "request_timeout_ms",
+        10000,
+        100,
+        3600000,
         "A request must have arrived, and its response have been taken, within this time each.",
     ),
     _number("idle_timeout_ms", 60000, 100, 3600000, "A connection without a request is closed."),
     _number(
-        "cache_ttl_ms", 300000, 0, 86400000,
+        "cache_ttl_ms",
+        300000,
+        0,
+        86400000,
         "How long clients may keep the lists of tools and resources (revision 2026-07-28).",
     ),
 ]
@@ -103,14 +168,16 @@ MODEL = [
     _text("title", None, 1, 128, "Name of the tool for people."),
     _text("description", None, 1, 4096, "What the model does, for a client's language model."),
     _choice(
-        "task", ["classify", "infer"],
+        "task",
+        ["classify", "infer"],
         "classify: the first output has one value per class, and the best are named. infer: "
         "the values only. Default: as the model's card says.",
     ),
     _texts("labels", None, 65536, "Names of the classes, in the order of the output's values."),
     _number("top", 5, 1, 1000, "How many of the best classes to name."),
     _choice(
-        "content", ["tensor", "image", "audio"],
+        "content",
+        ["tensor", "image", "audio"],
         "What else the input may be given as: image (height x width x 1 or 3) or audio (samples) "
         "content blocks. Default: as the model's card says.",
     ),
@@ -269,7 +336,7 @@ def describe(found: Problem) -> str:
 
 
 def field_schema(field: Field) -> dict:
-    schema = {"description": field.doc}
+    schema: dict = {"description": field.doc}
     if field.default is not None:
         schema["default"] = field.default
     if field.kind == "integer":

@@ -1,97 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway: `Gateway.feed(event, now_ms) -> list[effect]`, and nothing else of the world."""
 
-from . import http1, jsontext, metrics, protocol, revisions, webguard
+from . import http1, jsontext, lines, metrics, peers, protocol, revisions, rpc, webguard
 from .events import HTTP, Close, Closed, Computed, Due, Flushed, Opened, Received, Run, Send, Timer
+from .peers import BUSY, CLOSING, FLUSHING, IDLE, READING, Peer
 from .records import Record
+from .revisions import Revision
 
 MAX_BATCH = 64
-
-IDLE = "idle"
-READING = "reading"
-BUSY = "busy"
-FLUSHING = "flushing"
-CLOSING = "closing"
-
-# (state, what happened) → next state. What is not here cannot happen, or changes nothing.
-STATES = {
-    (IDLE, "partial"): READING,
-    (IDLE, "message"): BUSY,
-    (IDLE, "refused"): CLOSING,
-    (IDLE, "late"): CLOSING,
-    (READING, "message"): BUSY,
-    (READING, "refused"): CLOSING,
-    (READING, "late"): CLOSING,
-    (BUSY, "answered"): FLUSHING,
-    (BUSY, "last"): CLOSING,
-    (FLUSHING, "flushed"): IDLE,
-    (FLUSHING, "late"): CLOSING,
-}
-
-# state → the setting that bounds the time in it; none for BUSY, where only we are slow.
-PATIENCE = {
-    IDLE: "idle_timeout_ms",
-    READING: "request_timeout_ms",
-    FLUSHING: "request_timeout_ms",
-    CLOSING: "request_timeout_ms",
-}
-
-
-class Peer(Record):
-    """One connection. `revision`: what a line peer negotiated. `keep`: go on after the answer."""
-
-    __slots__ = ("framing", "held_bytes", "keep", "name", "parser", "revision", "state")
 
 
 class Exchange(Record):
     """One message or batch that is being answered. `waiting`: how many models still run."""
 
-    __slots__ = ("batch", "peer", "replies", "status", "waiting")
-
-
-class Lines:
-    """Messages that end with a line feed; the twin of http1.Parser for stdio."""
-
-    def __init__(self, max_bytes: int) -> None:
-        self.max_bytes = max_bytes
-        self.buffer = bytearray()
-        self.skipping = False
-
-    def feed(self, data: bytes) -> None:
-        self.buffer.extend(data)
-
-    def pending_bytes(self) -> int:
-        return len(self.buffer)
-
-    def begun(self) -> bool:
-        return False  # a person or a program may think as long as it likes in mid-line
-
-    def wants_continue(self) -> bool:
-        return False
-
-    def next(self) -> "bytes | http1.Refusal | None":
-        """A line, a Refusal for one that is too long, or None."""
-        while True:
-            end = self.buffer.find(b"\n")
-            if end < 0:
-                if len(self.buffer) <= self.max_bytes:
-                    return None
-                self.buffer = bytearray()
-                if self.skipping:
-                    return None
-                self.skipping = True
-                return self._too_long()
-            line = bytes(self.buffer[:end]).strip()
-            self.buffer[: end + 1] = b""
-            if self.skipping:
-                self.skipping = False
-            elif len(line) > self.max_bytes:
-                return self._too_long()
-            elif line:
-                return line
-
-    def _too_long(self) -> http1.Refusal:
-        return http1.Refusal(status=413, reason="message larger than %d bytes" % self.max_bytes)
+    __slots__ = ("batch", "peer", "replies", "waiting")
+    batch: bool
+    peer: int
+    replies: list
+    waiting: int
 
 
 class Gateway:
@@ -111,10 +37,10 @@ class Gateway:
         self.tickets = 0
         self.held_bytes = 0
         self.started_ms = now_ms
+        self.now_ms = now_ms
         self.stopping = False
         self.effects: list = []
-        self.now_ms = now_ms
-        self.doors = {
+        self.doors: dict = {
             Opened: self._opened,
             Received: self._received,
             Flushed: self._flushed,
@@ -122,8 +48,8 @@ class Gateway:
             Due: self._due,
             Computed: self._computed,
         }
-        build = metrics.label("name", info["name"]) + "," + metrics.label("version", info["version"])
-        self.metrics.put("edgegate_build_info", build, 1)
+        labels = [metrics.label(key, info[key]) for key in ("name", "version")]
+        self.metrics.put("edgegate_build_info", ",".join(labels), 1)
 
     def feed(self, event: object, now_ms: int) -> list:
         """Take one event; give the effects it has, in order."""
@@ -137,47 +63,52 @@ class Gateway:
         self.now_ms = now_ms
         self.effects = []
         self.stopping = True
-        for name in list(self.peers):
+        for name in sorted(self.peers):
             peer = self.peers[name]
             peer.keep = False
             if peer.state in (IDLE, READING):
-                self._drop(peer)
+                self._end(peer)
         return self.effects
 
     # --- events -------------------------------------------------------------------------------
 
     def _opened(self, event: Opened) -> None:
         settings = self.settings
-        if event.framing == HTTP:
-            parser = http1.Parser(settings["max_header_bytes"], settings["max_request_bytes"])
-        else:
-            parser = Lines(settings["max_request_bytes"])
+        limit = settings["max_request_bytes"]
+        http = event.framing == HTTP
         peer = Peer(
-            name=event.peer, framing=event.framing, parser=parser, state=IDLE, revision=None,
-            keep=True, held_bytes=0,
+            name=event.peer,
+            framing=event.framing,
+            parser=http1.Parser(settings["max_header_bytes"], limit)
+            if http
+            else lines.Lines(limit),
+            state=IDLE,
+            revision=None,
+            keep=True,
+            held_bytes=0,
         )
         full = len(self.peers) >= settings["max_connections"] or self.stopping
         self.peers[event.peer] = peer
-        if full and event.framing == HTTP:
+        if full:
             self._refuse(peer, 503, "too many connections")
+            self._end(peer)  # at once: a crowd must not be waited for
         else:
             self._arm(peer)
 
     def _received(self, event: Received) -> None:
         peer = self.peers.get(event.peer)
-        if peer is None or peer.state == CLOSING:
-            return
-        peer.parser.feed(event.data)
-        self._advance(peer)
+        if peer is not None and peer.state != CLOSING:
+            peer.parser.feed(event.data)
+            self._advance(peer)
 
     def _flushed(self, event: Flushed) -> None:
         peer = self.peers.get(event.peer)
         if peer is None or peer.state != FLUSHING:
             return
         if not peer.keep:
-            self._drop(peer)
+            self._end(peer)
             return
-        peer.state = STATES[(FLUSHING, "flushed")]
+        peers.move(peer, "flushed")
         self._advance(peer)
         if peer.state == IDLE:
             self._arm(peer)
@@ -193,17 +124,16 @@ class Gateway:
             return
         if peer.state == READING:
             self._refuse(peer, 408, "the request did not arrive in time")
-        elif peer.framing == HTTP:
-            self._drop(peer)
+        else:
+            self._end(peer)
 
     def _computed(self, event: Computed) -> None:
         exchange, slot, call = self.pending.pop(event.ticket)
-        model = metrics.label("model", call.model.name)
-        outcome = "ok" if event.outputs is not None else "failed"
-        self.metrics.add("edgegate_inferences_total", model + ',outcome="' + outcome + '"', 1)
-        self.metrics.add("edgegate_inference_seconds_sum", model, event.duration_us / 1000000.0)
-        reply = self.protocol.computed(call, event.outputs, event.code)
-        exchange.replies[slot] = reply
+        labels = metrics.label("model", call.model.name)
+        outcome = metrics.label("outcome", "ok" if event.outputs is not None else "failed")
+        self.metrics.add("edgegate_inferences_total", labels + "," + outcome, 1)
+        self.metrics.add("edgegate_inference_seconds_sum", labels, event.duration_us / 1000000.0)
+        exchange.replies[slot] = self.protocol.computed(call, event.outputs, event.code)
         exchange.waiting -= 1
         if exchange.waiting == 0:
             self._finish(exchange)
@@ -211,9 +141,9 @@ class Gateway:
     # --- one peer -----------------------------------------------------------------------------
 
     def _arm(self, peer: Peer) -> None:
-        """Set the timer that belongs to the peer's state."""
+        """Set the timer that belongs to the peer's state. Line peers have all the time there is."""
         if peer.framing == HTTP:
-            setting = PATIENCE.get(peer.state)
+            setting = peers.PATIENCE.get(peer.state)
             due_ms = None if setting is None else self.now_ms + self.settings[setting]
             self.effects.append(Timer(peer=peer.name, due_ms=due_ms))
 
@@ -226,147 +156,114 @@ class Gateway:
             elif found is None:
                 self._wait(peer)
                 return
-            elif type(found) is http1.Refusal:
+            elif isinstance(found, http1.Refusal):
                 self._refuse(peer, found.status, found.reason)
             else:
-                peer.state = STATES[(peer.state, "message")]
-                self._message(peer, found)
+                peers.move(peer, "message")
+                if isinstance(found, http1.Request):
+                    self._request(peer, found)
+                else:
+                    self._line(peer, found)
 
     def _hold(self, peer: Peer) -> bool:
         """Account for what is kept of the peer's bytes; False when it is more than there may be."""
         held = peer.parser.pending_bytes()
         self.held_bytes += held - peer.held_bytes
         peer.held_bytes = held
-        return self.held_bytes <= self.settings["max_buffered_bytes"]
+        return bool(self.held_bytes <= self.settings["max_buffered_bytes"])
 
     def _wait(self, peer: Peer) -> None:
         if peer.parser.wants_continue():
             self._send(peer, b"HTTP/1.1 100 Continue\r\n\r\n")
         if peer.state == IDLE and peer.parser.begun():
-            peer.state = STATES[(IDLE, "partial")]
+            peers.move(peer, "partial")
             self._arm(peer)
-
-    def _message(self, peer: Peer, found: object) -> None:
-        if peer.framing == HTTP:
-            self._http_request(peer, found)
-        else:
-            self._line(peer, found)
 
     def _send(self, peer: Peer, data: bytes) -> None:
         self.effects.append(Send(peer=peer.name, data=data))
 
-    def _drop(self, peer: Peer) -> None:
-        peer.state = CLOSING
+    def _end(self, peer: Peer) -> None:
+        peers.move(peer, "ending")
         self._arm(peer)
         self.effects.append(Close(peer=peer.name))
 
     def _refuse(self, peer: Peer, status: int, words: str) -> None:
-        """Answer what cannot be served; HTTP closes, a line peer goes on with the next line."""
+        """Answer bytes that are no message. HTTP ends there; lines go on with the next one."""
         if peer.framing == HTTP:
             peer.keep = False
-            self._http_error(peer, status, words, "")
-            self._drop(peer)
+            self._error(peer, status, words, "")
+            self._end(peer)
             return
-        refusal = protocol.fault(protocol.INVALID_REQUEST, words)
-        reply = self.protocol.refuse(refusal, None, False, "")
-        self._count(reply)
-        self._send(peer, bytes(reply.text + "\n", "ascii"))
-        peer.state = FLUSHING
+        peers.move(peer, "message")
+        self._fault(peer, rpc.fault(rpc.INVALID_REQUEST, words), None)
 
     # --- lines --------------------------------------------------------------------------------
 
     def _line(self, peer: Peer, data: bytes) -> None:
         message = self.protocol.parse(data)
-        if type(message) is protocol.Fault:
-            self._answer_fault(peer, message)
+        if isinstance(message, rpc.Fault):
+            self._fault(peer, message, None)
             return
-        revision = self._revision(message, peer.revision)
-        if revision is None:
-            method = message.get("method") if isinstance(message, dict) else None
-            if isinstance(message, dict) and "id" in message and method not in (
-                "initialize", "ping", None,
-            ):
-                words = "Send initialize first, or _meta with a protocol version"
-                self._answer_fault(peer, protocol.fault(protocol.INVALID_REQUEST, words), message)
-                return
-            revision = revisions.NEWEST_LEGACY
-            if method == "initialize" and isinstance(message.get("params"), dict):
-                peer.revision = revisions.negotiate(message["params"].get("protocolVersion"))
-        self._exchange(peer, message, revision, None)
-
-    def _answer_fault(
-        self, peer: Peer, refusal: object, message: "dict | None" = None
-    ) -> None:
-        identity = None if message is None else protocol.identity_text(message)
-        reply = self.protocol.refuse(refusal, identity, False, "")
-        exchange = Exchange(peer=peer.name, batch=False, replies=[reply], status=0, waiting=0)
-        self._finish(exchange)
-
-    def _revision(self, message: object, otherwise: object) -> object:
-        """Modern when the message says a version itself, else what was agreed."""
-        if isinstance(message, dict):
-            version = protocol.meta_version(message)
-            if version is not None:
-                return _modern(version)
-        return otherwise
+        version = rpc.meta_version(message)
+        if version is not None:
+            self._exchange(peer, message, revisions.of_meta(version), None)
+            return
+        method = message.get("method") if isinstance(message, dict) else None
+        if peer.revision is None and rpc.needs_revision(message):
+            words = "Send initialize first, or a protocol version in params._meta"
+            self._fault(peer, rpc.fault(rpc.INVALID_REQUEST, words), message)
+            return
+        if method == "initialize":
+            peer.revision = revisions.negotiate(rpc.offered_version(message))
+        self._exchange(peer, message, peer.revision or revisions.NEWEST_LEGACY, None)
 
     # --- HTTP ---------------------------------------------------------------------------------
 
-    def _http_request(self, peer: Peer, request: http1.Request) -> None:
+    def _request(self, peer: Peer, request: http1.Request) -> None:
         peer.keep = request.keep_alive and not self.stopping
         wrong = webguard.check(request, self.settings)
         if wrong is not None:
             extra = ""
             if wrong[0] == 405:
                 extra = "Allow: " + ", ".join(webguard.ROUTES[request.path]) + "\r\n"
-            self._http_error(peer, wrong[0], wrong[1], extra)
+            self._error(peer, wrong[0], wrong[1], extra)
         elif request.path == webguard.MCP:
-            self._http_message(peer, request)
+            self._post(peer, request)
         elif request.path == "/health":
-            self._http_page(peer, request, "application/json", self._health())
+            self._page(peer, request, "application/json", self._health())
         else:
-            self._http_page(peer, request, metrics.CONTENT_TYPE, self._metrics_text())
+            self._page(peer, request, metrics.CONTENT_TYPE, self._metrics())
 
-    def _http_message(self, peer: Peer, request: http1.Request) -> None:
+    def _post(self, peer: Peer, request: http1.Request) -> None:
         message = self.protocol.parse(request.body)
+        if isinstance(message, rpc.Fault):
+            self._fault(peer, message, None)
+            return
         header = request.headers.get("mcp-protocol-version")
-        if type(message) is protocol.Fault:
-            self._answer_fault(peer, message)
-            return
-        if header is None:
-            revision = self._revision(message, revisions.ASSUMED)
-        elif header in revisions.BY_NAME and not revisions.BY_NAME[header].modern:
-            revision = self._revision(message, revisions.BY_NAME[header])
-        elif header in revisions.BY_NAME:
-            revision = revisions.BY_NAME[header]
-        elif protocol.meta_version(message) is None:
-            identified = message if isinstance(message, dict) else None
-            self._answer_fault(peer, protocol.unsupported(header[:64]), identified)
-            return
+        revision = revisions.of_request(header, rpc.meta_version(message))
+        if revision is None:
+            self._fault(peer, rpc.unsupported((header or "")[:64]), message)
         else:
-            revision = revisions.MODERN[0]
-        self._exchange(peer, message, revision, request.headers)
+            self._exchange(peer, message, revision, request.headers)
 
-    def _http_page(self, peer: Peer, request: http1.Request, kind: str, text: str) -> None:
+    def _page(self, peer: Peer, request: http1.Request, kind: str, text: str) -> None:
         body = bytes(text, "utf-8")
         data = http1.response(200, kind, body, peer.keep, "")
         if request.method == "HEAD":
             data = data[: len(data) - len(body)]
         self._respond(peer, 200, data)
 
-    def _http_error(self, peer: Peer, status: int, words: str, extra: str) -> None:
-        refusal = protocol.fault(protocol.INVALID_REQUEST, words)
-        text = self.protocol.refuse(refusal, None, True, "").text
-        data = http1.response(
-            status, "application/json", bytes(text, "ascii"), peer.keep, extra
-        )
+    def _error(self, peer: Peer, status: int, words: str, extra: str) -> None:
+        reply = self.protocol.refuse(rpc.fault(rpc.INVALID_REQUEST, words), None, True, "")
+        body = bytes(reply.text or "", "ascii")
+        data = http1.response(status, "application/json", body, peer.keep, extra)
         self._respond(peer, status, data)
 
     def _respond(self, peer: Peer, status: int, data: bytes) -> None:
         self.metrics.add("edgegate_http_responses_total", 'status="%d"' % status, 1)
         self._send(peer, data)
         if peer.state == BUSY:
-            peer.state = STATES[(BUSY, "answered")]
+            peers.move(peer, "answered")
             self._arm(peer)
 
     def _health(self) -> str:
@@ -374,42 +271,43 @@ class Gateway:
         page = {"models": names, "status": "ok", "version": self.info["version"]}
         return jsontext.dumps(page) + "\n"
 
-    def _metrics_text(self) -> str:
-        uptime = (self.now_ms - self.started_ms) / 1000.0
-        self.metrics.put("edgegate_uptime_seconds", "", uptime)
+    def _metrics(self) -> str:
+        uptime_s = (self.now_ms - self.started_ms) / 1000.0
+        self.metrics.put("edgegate_uptime_seconds", "", uptime_s)
         self.metrics.put("edgegate_connections", "", len(self.peers))
         return self.metrics.text()
 
     # --- messages and their answers -----------------------------------------------------------
 
+    def _fault(self, peer: Peer, refusal: rpc.Fault, message: object) -> None:
+        """Answer with an error before the message was looked into."""
+        identity = rpc.identity_text(message)
+        reply = self.protocol.refuse(refusal, identity, False, "")
+        self._finish(Exchange(peer=peer.name, batch=False, replies=[reply], waiting=0))
+
     def _exchange(
-        self, peer: Peer, message: object, revision: object, headers: "dict | None"
+        self, peer: Peer, message: object, revision: Revision, headers: "dict | None"
     ) -> None:
+        """Answer a message, or each message of a batch where the revision has batches."""
         messages = [message]
         batch = isinstance(message, list) and revision.batches
-        if batch:
-            refusal = _check_batch(message)
+        if isinstance(message, list) and batch:
+            refusal = rpc.check_batch(message, MAX_BATCH)
             if refusal is not None:
-                self._answer_fault(peer, refusal)
+                self._fault(peer, refusal, None)
                 return
             messages = message
-        exchange = Exchange(
-            peer=peer.name, batch=batch, replies=[None] * len(messages), status=0, waiting=0
-        )
-        runs = []
-        for slot in range(len(messages)):
-            answer = self.protocol.message(messages[slot], revision, headers)
-            if type(answer) is protocol.Call:
-                runs.append((slot, answer))
-            else:
-                exchange.replies[slot] = answer
-        exchange.waiting = len(runs)
-        for slot, call in runs:
-            self._run(exchange, slot, call)
-        if not runs:
+        answers = [self.protocol.message(one, revision, headers) for one in messages]
+        exchange = Exchange(peer=peer.name, batch=batch, replies=answers, waiting=0)
+        for slot in range(len(answers)):
+            answer = answers[slot]
+            if isinstance(answer, protocol.Call):
+                self._run(exchange, slot, answer)
+        if exchange.waiting == 0:
             self._finish(exchange)
 
     def _run(self, exchange: Exchange, slot: int, call: protocol.Call) -> None:
+        exchange.waiting += 1
         self.tickets += 1
         self.pending[self.tickets] = (exchange, slot, call)
         self.effects.append(Run(ticket=self.tickets, index=call.model.index, inputs=call.inputs))
@@ -431,34 +329,17 @@ class Gateway:
         peer = self.peers.get(exchange.peer)
         if peer is None:
             return
-        text = "[" + ",".join(texts) + "]" if exchange.batch and texts else "".join(texts)
+        text = "".join(texts)
         status = exchange.replies[0].status
         if exchange.batch:
+            text = "[" + ",".join(texts) + "]" if texts else ""
             status = 200 if texts else 202
         if peer.framing == HTTP:
             body = bytes(text, "ascii")
-            self._respond(
-                peer, status, http1.response(status, "application/json", body, peer.keep, "")
-            )
+            data = http1.response(status, "application/json", body, peer.keep, "")
+            self._respond(peer, status, data)
         elif text:
             self._send(peer, bytes(text + "\n", "ascii"))
-            peer.state = STATES[(peer.state, "answered")]
+            peers.move(peer, "answered")
         else:
-            peer.state = IDLE
-
-
-def _modern(version: object) -> object:
-    """The modern revision of that name; for an unknown name any, whose checks will refuse it."""
-    if isinstance(version, str) and version in revisions.MODERN_NAMES:
-        return revisions.BY_NAME[version]
-    return revisions.MODERN[0]
-
-
-def _check_batch(messages: list) -> object:
-    if not messages or len(messages) > MAX_BATCH:
-        words = "A batch holds 1 to %d messages" % MAX_BATCH
-        return protocol.fault(protocol.INVALID_REQUEST, words)
-    for message in messages:
-        if isinstance(message, dict) and message.get("method") == "initialize":
-            return protocol.fault(protocol.INVALID_REQUEST, "initialize may not be in a batch")
-    return None
+            peers.move(peer, "silent")

@@ -10,7 +10,7 @@ from .records import Record
 MAX_HEADERS = 64
 MAX_CHUNK_LINE_BYTES = 256
 MAX_TRAILER_BYTES = 4096
-_TOKEN = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_NAME_CHARS = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 HEAD = "head"
 BODY = "body"
@@ -45,12 +45,19 @@ class Request(Record):
     """One request. `headers`: lower-case names, repeated ones joined by ', '. `path`: no query."""
 
     __slots__ = ("body", "headers", "keep_alive", "method", "path")
+    body: bytes
+    headers: dict[str, str]
+    keep_alive: bool
+    method: str
+    path: str
 
 
 class Refusal(Record):
     """What is wrong with the bytes: the status to answer with, and words. The stream is lost."""
 
     __slots__ = ("reason", "status")
+    reason: str
+    status: int
 
 
 class Wrong(Exception):
@@ -74,9 +81,9 @@ class Parser:
         self.max_body_bytes = max_body_bytes
         self.buffer = bytearray()
         self.state = HEAD
-        self.request: "Request | None" = None
+        self.request = Request(body=b"", headers={}, keep_alive=False, method="", path="")
         self.need = 0
-        self.body: "bytes | bytearray" = bytearray()
+        self.body = bytearray()
         self.trailer = 0
         self.steps = {
             HEAD: self._head,
@@ -121,7 +128,6 @@ class Parser:
                 if state == HEAD:
                     done = self.request
                     done.body = bytes(self.body)
-                    self.request = None
                     self.body = bytearray()
                     return done
         except Wrong as wrong:
@@ -187,7 +193,7 @@ class Parser:
     def _body(self) -> "str | None":
         if len(self.buffer) < self.need:
             return None
-        self.body = self._take(self.need)
+        self.body = bytearray(self._take(self.need))
         return HEAD
 
     def _chunk_size(self) -> "str | None":
@@ -232,7 +238,7 @@ def parse_head(head: bytes) -> Request:
     check_octets(head)
     lines = str(head, "latin-1").split("\r\n")
     parts = lines[0].split(" ")
-    if len(parts) != 3 or not parts[0] or parts[0].lstrip(_TOKEN):
+    if len(parts) != 3 or not parts[0] or parts[0].lstrip(_NAME_CHARS):
         raise Wrong(400, "malformed request line")
     if parts[2] not in ("HTTP/1.1", "HTTP/1.0"):
         raise Wrong(505 if parts[2].startswith("HTTP/") else 400, "HTTP/1.1 is spoken here")
@@ -265,7 +271,7 @@ def parse_fields(lines: list[str]) -> dict:
         line = lines[index]
         colon = line.find(":")
         name = line[:colon].lower()
-        if colon < 1 or name.lstrip(_TOKEN):
+        if colon < 1 or name.lstrip(_NAME_CHARS):
             raise Wrong(400, "malformed header field")
         value = line[colon + 1 :].strip(" \t")
         if name in headers:
@@ -304,7 +310,7 @@ def accepts(header: "str | None", kind: str) -> bool:
     """Whether an Accept header lets `kind` through; q=0 is a no, a missing header a yes."""
     if header is None:
         return True
-    family = kind.split("/")[0] + "/*"
+    family = kind.split("/", maxsplit=1)[0] + "/*"
     for item in header.split(","):
         parts = [part.strip() for part in item.lower().split(";")]
         if parts[0] in (kind, family, "*/*"):

@@ -19,6 +19,14 @@ class Tensor(Record):
     """
 
     __slots__ = ("bytes", "content", "count", "dtype", "name", "scale", "shape", "zero_point")
+    bytes: int
+    content: str
+    count: int
+    dtype: str
+    name: str
+    scale: "float | None"
+    shape: list[int]
+    zero_point: int
 
 
 class Model(Record):
@@ -38,14 +46,27 @@ class Model(Record):
         "tool",
         "top",
     )
+    card: str
+    description: str
+    index: int
+    inputs: list[Tensor]
+    labels: "list[str] | None"
+    licence: "str | None"
+    name: str
+    outputs: list[Tensor]
+    task: str
+    title: str
+    tool: str
+    top: int
 
 
 def tensor(entry: dict) -> Tensor:
     dtype = entry["dtype"]
-    if dtype not in tensors.DTYPES:
+    size = tensors.value_bytes(dtype)
+    if size == 0:
         raise CardError("tensor '%s' has type %s, which is not served" % (entry["name"], dtype))
     count = tensors.elements(entry["shape"])
-    if count < 1 or count * tensors.DTYPES[dtype][0] != entry["bytes"]:
+    if count < 1 or count * size != entry["bytes"]:
         raise CardError("tensor '%s': shape and bytes disagree" % entry["name"])
     scale = None
     zero_point = 0
@@ -72,6 +93,8 @@ def load(index: int, card_text: bytes, configured: dict) -> Model:
     """
     try:
         card = jsontext.loads(card_text, CARD_DEPTH)
+        if not isinstance(card, dict):
+            raise CardError("card %d is not an object" % index)
         return _model(index, card, configured.get(card["name"], {}))
     except jsontext.JsonError as error:
         raise CardError("card %d is not JSON: %s" % (index, error.reason)) from None

@@ -7,6 +7,7 @@ of the 256 stored values has its JSON, stored and real, ready.
 
 from . import jsontext, tensors
 from .model import Model, Tensor
+from .revisions import Revision
 
 
 class OutputText:
@@ -110,7 +111,7 @@ class ResultText:
         return texts
 
 
-def success(structured: str, revision: object, prefix: str) -> str:
+def success(structured: str, revision: Revision, prefix: str) -> str:
     """A tool result; the same JSON as text serves clients that do not read structured content.
 
     `prefix` holds the members that every result of the revision starts with.
@@ -125,6 +126,9 @@ def success(structured: str, revision: object, prefix: str) -> str:
 def failure(message: str, prefix: str) -> str:
     """A tool result that says what to change, for the caller's model to read."""
     return (
-        "{" + prefix + '"content":[{"type":"text","text":' + jsontext.quote(message)
+        "{"
+        + prefix
+        + '"content":[{"type":"text","text":'
+        + jsontext.quote(message)
         + '}],"isError":true}'
     )

@@ -24,6 +24,14 @@ class Revision(Record):
         "structured",
         "titles",
     )
+    argument_errors: bool
+    batches: bool
+    described: bool
+    missing_resource: int
+    modern: bool
+    name: str
+    structured: bool
+    titles: bool
 
 
 def _revision(
@@ -65,3 +73,23 @@ def negotiate(requested: object) -> Revision:
         if not revision.modern:
             return revision
     return NEWEST_LEGACY
+
+
+def of_request(header: "str | None", version: object) -> "Revision | None":
+    """The revision that an HTTP message is to be read by; None when its header names none we serve.
+
+    `header` is MCP-Protocol-Version. `version` is what the message says in `_meta`: that makes it
+    modern whatever the header is, so that a contradiction is found and told as one.
+    """
+    if version is not None:
+        return of_meta(version)
+    if header is None:
+        return ASSUMED
+    return BY_NAME.get(header)
+
+
+def of_meta(version: object) -> Revision:
+    """The modern revision of that name; for an unknown name any, whose checks will refuse it."""
+    if isinstance(version, str) and version in MODERN_NAMES:
+        return BY_NAME[version]
+    return MODERN[0]

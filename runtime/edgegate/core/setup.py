@@ -24,8 +24,9 @@ def request_bytes(models: list) -> int:
     for one in models:
         need = _ENVELOPE_BYTES
         for tensor in one.inputs:
-            _size, _letter, low, _high = tensors.DTYPES[tensor.dtype]
-            digits = 26 if low is None else len(str(low))
+            digits = 26
+            if tensor.dtype in tensors.INTEGERS:
+                digits = len(str(tensors.INTEGERS[tensor.dtype][2])) + 1
             need += tensor.count * (digits + 5)
         most = max(most, need)
     return most

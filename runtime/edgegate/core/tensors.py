@@ -9,8 +9,8 @@ import struct
 
 from . import base64text
 
-# name → (bytes per value, struct letter, lowest, highest); floats have no integer range.
-DTYPES = {
+# name → (bytes per value, struct letter, lowest, highest)
+INTEGERS = {
     "int8": (1, "b", -128, 127),
     "uint8": (1, "B", 0, 255),
     "int16": (2, "h", -32768, 32767),
@@ -20,14 +20,24 @@ DTYPES = {
     "int64": (8, "q", -9223372036854775808, 9223372036854775807),
     "uint64": (8, "Q", 0, 18446744073709551615),
     "bool": (1, "B", 0, 1),
-    "float32": (4, "f", None, None),
-    "float64": (8, "d", None, None),
 }
-_FLOAT_LIMIT = {"float32": 3.4028234663852886e38, "float64": 1.7976931348623157e308}
+
+# name → (bytes per value, struct letter, largest magnitude)
+REALS = {
+    "float32": (4, "f", 3.4028234663852886e38),
+    "float64": (8, "d", 1.7976931348623157e308),
+}
 
 
 class Refused(Exception):
     """An argument that is no tensor of this shape and type; the text is for the caller."""
+
+
+def value_bytes(dtype: str) -> int:
+    """Bytes of one value; 0 for a type that is not served."""
+    if dtype in REALS:
+        return REALS[dtype][0]
+    return INTEGERS[dtype][0] if dtype in INTEGERS else 0
 
 
 def elements(shape: list[int]) -> int:
@@ -85,7 +95,7 @@ def shape_text(shape: list[int]) -> str:
 
 def pack_integers(values: list[object], dtype: str) -> bytes:
     """Stored integers to bytes; Refused names the first value that is none or out of range."""
-    size, letter, low, high = DTYPES[dtype]
+    size, letter, low, high = INTEGERS[dtype]
     if size == 1:
         return pack_octets(values, low, high)
     for index in range(len(values)):
@@ -122,19 +132,19 @@ def _bad_integer(index: int, value: object, low: int, high: int) -> Refused:
 
 def pack_reals(values: list[object], dtype: str) -> bytes:
     """Numbers to IEEE bytes; Refused names the first that is no number or too large."""
-    limit = _FLOAT_LIMIT[dtype]
+    _size, letter, limit = REALS[dtype]
     for index in range(len(values)):
         value = values[index]
         if type(value) is not float and type(value) is not int:
             raise Refused("number %d is not a number" % index)
         if not -limit <= value <= limit:
             raise Refused("number %d is too large for %s" % (index, dtype))
-    return struct.pack("<%d%s" % (len(values), DTYPES[dtype][1]), *values)
+    return struct.pack("<%d%s" % (len(values), letter), *values)
 
 
 def from_numbers(values: list[object], shape: list[int], dtype: str) -> bytes:
     flat = flatten(values, shape)
-    if dtype in _FLOAT_LIMIT:
+    if dtype in REALS:
         return pack_reals(flat, dtype)
     return pack_integers(flat, dtype)
 
@@ -153,8 +163,8 @@ def from_base64(text: str, size: int) -> bytes:
 
 def numbers(data: bytes, dtype: str) -> "tuple[float | int, ...]":
     """The stored values of raw little-endian bytes."""
-    size, letter, _low, _high = DTYPES[dtype]
-    return struct.unpack("<%d%s" % (len(data) // size, letter), data)
+    letter = REALS[dtype][1] if dtype in REALS else INTEGERS[dtype][1]
+    return struct.unpack("<%d%s" % (len(data) // value_bytes(dtype), letter), data)
 
 
 def finite(values: "tuple[float | int, ...]") -> bool:

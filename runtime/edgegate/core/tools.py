@@ -3,16 +3,16 @@
 
 from . import tensors
 from .model import Model, Tensor
+from .revisions import Revision
 
 LABEL_ENUM_LIMIT = 64
 
 
-
 def value_schema(tensor: Tensor) -> dict:
     """One stored value, with the range of its type."""
-    _size, _letter, low, high = tensors.DTYPES[tensor.dtype]
-    if low is None:
+    if tensor.dtype in tensors.REALS:
         return {"type": "number"}
+    _size, _letter, low, high = tensors.INTEGERS[tensor.dtype]
     return {"type": "integer", "minimum": low, "maximum": high}
 
 
@@ -112,7 +112,7 @@ def output_tensor_schema(tensor: Tensor) -> dict:
 
 
 def class_schema(model: Model) -> dict:
-    label = {"type": "string"}
+    label: dict = {"type": "string"}
     if model.labels and len(model.labels) <= LABEL_ENUM_LIMIT:
         label["enum"] = sorted(set(model.labels))
     return {
@@ -154,11 +154,13 @@ def description(model: Model) -> str:
     takes = ", ".join(
         ["%s %s" % (tensors.shape_text(one.shape), one.dtype) for one in model.inputs]
     )
-    gives = "the best classes with their scores" if model.task == "classify" else "the output values"
+    gives = (
+        "the best classes with their scores" if model.task == "classify" else "the output values"
+    )
     return (words + " Takes " + takes + ", gives " + gives + ".").strip()
 
 
-def tool(model: Model, revision: object) -> dict:
+def tool(model: Model, revision: Revision) -> dict:
     """The entry of tools/list, with only the fields that this revision knows."""
     entry = {
         "name": model.tool,
@@ -182,7 +184,7 @@ def resource_uri(model: Model) -> str:
     return "model://" + model.name + "/card"
 
 
-def resource(model: Model, revision: object) -> dict:
+def resource(model: Model, revision: Revision) -> dict:
     entry = {
         "uri": resource_uri(model),
         "name": model.name + " card",

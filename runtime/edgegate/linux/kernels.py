@@ -4,6 +4,7 @@
 import time
 
 import _edge_kernels
+
 from edgegate.core.events import Computed, Run
 
 

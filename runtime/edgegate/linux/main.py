@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway's command line. The only place that prints and decides exit codes."""
 
+import _signal
+import _socket
 import os
 import sys
 
-import _signal
-import _socket
 from edgegate import __version__
 from edgegate.core import config, jsontext, setup
+from edgegate.core.gateway import Gateway
 from edgegate.linux import kernels, server
 
 USAGE = """usage: mcp-gateway [--http ADDRESS:PORT | --stdio] [--config FILE]
@@ -48,7 +49,11 @@ def arguments(argv: list[str]) -> dict[str, str]:
                 value = rest.pop(0)
             options[name] = value
         elif not equals and name in (
-            "--stdio", "--healthcheck", "--version", "--licences", "--help",
+            "--stdio",
+            "--healthcheck",
+            "--version",
+            "--licences",
+            "--help",
         ):
             options[name] = ""
         else:
@@ -69,7 +74,9 @@ def document(path: str | None) -> tuple[object, str]:
             with open(path, "rb") as file:
                 data = file.read()
         except OSError as error:
-            raise Failure("G102", f"cannot read the configuration: {error.strerror}", path) from None
+            raise Failure(
+                "G102", f"cannot read the configuration: {error.strerror}", path
+            ) from None
     if not data.strip():
         return {}, where
     if data.lstrip()[:1] == b"{":
@@ -98,7 +105,7 @@ def built_in(name: str) -> bytes:
     return bytes(getattr(_edge_config, name)())
 
 
-def address(gateway: object, options: dict[str, str]) -> tuple[str, int]:
+def address(gateway: Gateway, options: dict[str, str]) -> tuple[str, int]:
     text = options.get("--http") or gateway.settings["listen"]
     found = config.split_address(text)
     if found is None:
@@ -108,12 +115,13 @@ def address(gateway: object, options: dict[str, str]) -> tuple[str, int]:
     return found
 
 
-def serve_http(gateway: object, host: str, port: int) -> int:
+def serve_http(gateway: Gateway, host: str, port: int) -> int:
     try:
         listener = server.listen(host, port)
     except OSError as error:
         raise Failure(
-            "G104", f"cannot listen on {host} port {port}: {error.strerror or error}",
+            "G104",
+            f"cannot listen on {host} port {port}: {error.strerror or error}",
             hint="choose another address with --http or [gateway] listen",
         ) from None
     stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """One thread, one epoll: moves bytes between sockets and the gateway, and tells it the time."""
 
+import _socket
 import os
 import select
 import time
 
-import _socket
 from edgegate.core.events import (
     HTTP,
     LINES,
@@ -73,7 +73,7 @@ class Server:
         self.names = 0
         self.accepting = False
         self.stop_ms: int | None = None
-        self.acts = {Send: self._send, Close: self._close, Timer: self._timer, Run: self._run}
+        self.acts: dict = {Send: self._send, Close: self._close, Timer: self._timer, Run: self._run}
         self.epoll.register(stop_fd, select.EPOLLIN)
         self._accept_more()
 
@@ -131,7 +131,7 @@ class Server:
 
     def _accept(self) -> None:
         try:
-            fd, _address = self.listener._accept()
+            fd, _address = self.listener._accept()  # type: ignore[attr-defined]  # as socket.py does
         except BlockingIOError:
             return
         except OSError:  # no descriptor left: wait until a connection ends
