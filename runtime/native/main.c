@@ -6,6 +6,7 @@
  */
 #include <Python.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include "edge.h"
 
@@ -30,17 +31,32 @@ static PyStatus initialise(int argc, char **argv)
     config.optimization_level = 2; /* as the frozen bytecode was compiled */
     config.code_debug_ranges = 0;
     config.install_signal_handlers = 1; /* SIGPIPE ignored, SIGINT a KeyboardInterrupt */
-    /* With all of these set, Python has no reason to look for itself in the file system. */
+    /* With all of these set, and a slash in the name, Python does not search for itself. */
     status = PyConfig_SetString(&config, &config.home, L"/");
     if (!PyStatus_Exception(status))
         status = PyConfig_SetString(&config, &config.executable, L"");
     if (!PyStatus_Exception(status))
-        status = PyConfig_SetString(&config, &config.program_name, L"mcp-gateway");
+        status = PyConfig_SetString(&config, &config.program_name, L"/mcp-gateway");
     if (!PyStatus_Exception(status))
         status = PyConfig_SetBytesArgv(&config, argc, argv);
     if (!PyStatus_Exception(status))
         status = Py_InitializeFromConfig(&config);
     PyConfig_Clear(&config);
+    return status;
+}
+
+/* The status of a SystemExit that is set: its code, 0 for none, 1 for anything else. */
+static int exit_status(void)
+{
+    PyObject *exception = PyErr_GetRaisedException();
+    PyObject *code = PyObject_GetAttrString(exception, "code");
+    int status = 1;
+    if (code && PyLong_Check(code))
+        status = (int)PyLong_AsLong(code);
+    else if (code == Py_None)
+        status = 0;
+    Py_XDECREF(code);
+    Py_DECREF(exception);
     return status;
 }
 
@@ -57,12 +73,27 @@ static int run_gateway(void)
         result = PyObject_CallMethod(module, "main", "O", arguments);
     if (result)
         status = (int)PyLong_AsLong(result);
-    if (PyErr_Occurred())
-        PyErr_Print(); /* exits here for a SystemExit */
+    if (PyErr_Occurred()) {
+        if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
+            status = exit_status();
+        } else {
+            PyErr_Print();
+            status = 1;
+        }
+    }
     Py_XDECREF(result);
     Py_XDECREF(arguments);
     Py_XDECREF(module);
     return status;
+}
+
+static void flush(const char *stream)
+{
+    PyObject *file = PySys_GetObject(stream);
+    PyObject *result = file ? PyObject_CallMethod(file, "flush", NULL) : NULL;
+    if (!result)
+        PyErr_Clear();
+    Py_XDECREF(result);
 }
 
 int main(int argc, char **argv)
@@ -73,5 +104,9 @@ int main(int argc, char **argv)
     if (PyStatus_Exception(status))
         Py_ExitStatusException(status);
     int code = run_gateway();
-    return Py_FinalizeEx() < 0 ? 120 : code;
+    flush("stdout");
+    flush("stderr");
+    /* Python is not taken down: the kernel frees faster, and a thread that still runs a kernel
+     * would be ended with pthread_exit, which needs the unwind tables that were left out. */
+    _exit(code);
 }
