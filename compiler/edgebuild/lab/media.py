@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reads a firmware image back: as a sparse file, its partitions, and boot files in it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from edgebuild.errors.images import IMAGE_UNREADABLE
+
+_CHUNK = 1 << 20
+_SECTOR = 512
+_END = 0x0FFFFFF8
+
+
+def unpack(compressed: Path, raw: Path) -> None:
+    """Decompress an image into a sparse file. Raises E454."""
+    try:
+        with compressed.open("rb") as source, raw.open("wb") as out:
+            reader = zstandard.ZstdDecompressor().stream_reader(source, read_across_frames=True)
+            while chunk := reader.read(_CHUNK):
+                if chunk.count(0) == len(chunk):
+                    out.seek(len(chunk), 1)
+                else:
+                    out.write(chunk)
+            out.truncate(out.tell())
+    except FileNotFoundError as error:
+        raise IMAGE_UNREADABLE(
+            "there is no firmware image here",
+            where=str(compressed),
+            hint="name the folder of a release, such as dist/rpi4",
+        ) from error
+    except zstandard.ZstdError as error:
+        raise IMAGE_UNREADABLE(f"the image is damaged: {error}", where=str(compressed)) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """A partition of an image; offset and size in bytes."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def partitions(raw: Path) -> list[Partition]:
+    """The partitions in the image's GPT. Raises E454."""
+    with raw.open("rb") as file:
+        file.seek(_SECTOR)
+        header = file.read(_SECTOR)
+        if header[:8] != b"EFI PART":
+            raise IMAGE_UNREADABLE("the image has no partition table", where=raw.name)
+        first_lba, count, size = struct.unpack_from("<QII", header, 72)
+        file.seek(first_lba * _SECTOR)
+        table = file.read(count * size)
+    found = []
+    for at in range(0, len(table), size):
+        first, last = struct.unpack_from("<QQ", table, at + 32)
+        name = table[at + 56 : at + 128].decode("utf-16-le").rstrip("\0")
+        if first:
+            offset = first * _SECTOR
+            found.append(
+                Partition(name=name, offset=offset, size=(last + 1) * _SECTOR - offset)
+            )
+    return found
+
+
+class BootFiles:
+    """The files of an image's FAT32 boot partition, by path."""
+
+    def __init__(self, raw: Path) -> None:
+        """Raises E454 when the first partition is not FAT32."""
+        with raw.open("rb") as file:
+            boot = partitions(raw)[0]
+            file.seek(boot.offset)
+            self._data = file.read(boot.size)
+        if self._data[82:90] != b"FAT32   ":
+            raise IMAGE_UNREADABLE("the boot partition is not FAT32", where=raw.name)
+        reserved, tables = struct.unpack_from("<HB", self._data, 14)
+        (table_sectors,) = struct.unpack_from("<I", self._data, 36)
+        self._cluster = self._data[13] * _SECTOR
+        self._table = reserved * _SECTOR
+        self._first = (reserved + tables * table_sectors) * _SECTOR
+        (root,) = struct.unpack_from("<I", self._data, 44)
+        self._files: dict[str, tuple[int, int]] = {}
+        self._walk(root, "")
+
+    def names(self) -> list[str]:
+        """Paths of all files, sorted."""
+        return sorted(self._files)
+
+    def read(self, path: str) -> bytes:
+        """One file, whatever the case of its name is. Raises E454."""
+        for name, (cluster, size) in self._files.items():
+            if name.lower() == path.lower():
+                return self._chain(cluster)[:size]
+        raise IMAGE_UNREADABLE(f"the boot partition has no {path}")
+
+    def _chain(self, cluster: int) -> bytes:
+        out = bytearray()
+        while 2 <= cluster < _END and len(out) < len(self._data):
+            at = self._first + (cluster - 2) * self._cluster
+            out += self._data[at : at + self._cluster]
+            (cluster,) = struct.unpack_from("<I", self._data, self._table + cluster * 4)
+            cluster &= 0x0FFFFFFF
+        return bytes(out)
+
+    def _walk(self, cluster: int, folder: str) -> None:
+        content, long_name = self._chain(cluster), ""
+        for at in range(0, len(content), 32):
+            entry = content[at : at + 32]
+            if entry[0] == 0:
+                return
+            if entry[11] == 0x0F:
+                part = (entry[1:11] + entry[14:26] + entry[28:32]).decode("utf-16-le", "replace")
+                long_name = part.split("\0")[0] + long_name
+                continue
+            name, long_name = long_name or _short(entry), ""
+            first = struct.unpack_from("<H", entry, 20)[0] << 16
+            first |= struct.unpack_from("<H", entry, 26)[0]
+            if entry[11] & 0x10 and name not in (".", ".."):
+                self._walk(first, f"{folder}{name}/")
+            elif not entry[11] & 0x18:
+                self._files[folder + name] = (first, struct.unpack_from("<I", entry, 28)[0])
+
+
+def _short(entry: bytes) -> str:
+    base, extension = entry[:8].decode("ascii").rstrip(), entry[8:11].decode("ascii").rstrip()
+    return f"{base}.{extension}" if extension else base
+
+
+def sections(program: bytes) -> dict[str, bytes]:
+    """The sections of a PE file by name, as far as their size in memory. Raises E454."""
+    try:
+        (pe,) = struct.unpack_from("<I", program, 0x3C)
+        count, _, _, _, optional = struct.unpack_from("<HIIIH", program, pe + 6)
+        found = {}
+        for index in range(count):
+            head = pe + 24 + optional + 40 * index
+            name, size, _, raw_size, raw = struct.unpack_from("<8sIIII", program, head)
+            found[name.rstrip(b"\0").decode()] = program[raw : raw + min(size, raw_size)]
+        return found
+    except (struct.error, UnicodeDecodeError) as error:
+        raise IMAGE_UNREADABLE("the boot program is not a PE file") from error
