@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebuild.kernels.program import Operand, Program, Source, Step
-from edgebuild.kernels.specs import Shape, Spec
+from edgebuild.kernels.program import Operand, Program, Shape, Source, Step
+from edgebuild.kernels.specs import Spec
 from edgebuild.model.graph import DTYPES, Graph
 
 
@@ -89,6 +89,9 @@ class Scalars:
         data: NDArray[Any] | None = None,
     ) -> Node:
         operand = Operand(source=source, shape=shape, dtype=dtype)
+        for known in self.nodes:
+            if tensor and known.tensor == tensor and known.operand == operand:
+                return known
         node = Node(operand=operand, dtype=dtype, tensor=tensor, data=data)
         self.nodes.append(node)
         return node

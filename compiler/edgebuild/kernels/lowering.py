@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from edgebuild.errors.kernels import OPERATOR_UNSUPPORTED, TYPE_UNSUPPORTED
 from edgebuild.kernels.calls import Call, Lowered, Node, Scalars, Value
-from edgebuild.kernels.specs import Elementwise, Shape, Spec
+from edgebuild.kernels.program import Shape
+from edgebuild.kernels.specs import Elementwise, Spec
 from edgebuild.model.graph import Graph, Operator, Quantisation, Tensor
 
 Array = NDArray[Any]

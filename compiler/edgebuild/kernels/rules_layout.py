@@ -8,8 +8,9 @@ from math import prod
 from edgebuild.kernels.calls import Scalars
 from edgebuild.kernels.fixedpoint import quantise_multiplier
 from edgebuild.kernels.lowering import Context, Rule, is_quantised, quantisation
+from edgebuild.kernels.program import Shape
 from edgebuild.kernels.rules_contraction import row_major
-from edgebuild.kernels.specs import Copy, Gather, Pad, Shape
+from edgebuild.kernels.specs import Copy, Gather, Pad
 from edgebuild.model.graph import Operator
 
 

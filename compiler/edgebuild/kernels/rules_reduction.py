@@ -13,8 +13,9 @@ from edgebuild.kernels import activation
 from edgebuild.kernels.calls import Node, Scalars
 from edgebuild.kernels.fixedpoint import quantise_multiplier
 from edgebuild.kernels.lowering import Context, Rule, is_quantised, quantisation
+from edgebuild.kernels.program import Shape
 from edgebuild.kernels.softmax import parameters
-from edgebuild.kernels.specs import LayerNorm, Pool2d, Reduce, Shape, Softmax, Window
+from edgebuild.kernels.specs import LayerNorm, Pool2d, Reduce, Softmax, Window
 from edgebuild.model.graph import Operator
 
 
@@ -72,7 +73,7 @@ def _reduce(function: Literal["sum", "maximum", "minimum"], mean: bool = False) 
         scalars = Scalars()
         node = scalars.operand("accumulator", _kept(x.shape, axes), "int32" if wide else x.dtype)
         if wide:
-            node = _mean_int8(context, operator, scalars, node, count, mean)
+            node = _sum_int8(context, operator, scalars, node, count if mean else 0)
         elif mean:
             reciprocal = scalars.number(float(np.float32(1) / np.float32(count)))
             node = scalars.step("mul", node, reciprocal)
@@ -83,18 +84,20 @@ def _reduce(function: Literal["sum", "maximum", "minimum"], mean: bool = False) 
     return rule
 
 
-def _mean_int8(
-    context: Context, operator: Operator, scalars: Scalars, node: Node, count: int, mean: bool
+def _sum_int8(
+    context: Context, operator: Operator, scalars: Scalars, node: Node, divisor: int
 ) -> Node:
-    """QuantizedMeanOrSum: the division by ``count`` is part of the multiplier."""
+    """QuantizedMeanOrSum: a division by ``divisor`` is part of the multiplier; 0 is none."""
+    x, y = (context.tensor(name) for name in (operator.inputs[0], operator.outputs[0]))
     (scale_in, zero_in), (scale_out, zero_out) = (
-        quantisation(context.tensor(name), operator)
-        for name in (operator.inputs[0], operator.outputs[0])
+        quantisation(x, operator),
+        quantisation(y, operator),
     )
+    count = prod(x.shape[axis] for axis in operator.attributes["axes"])
     multiplier, shift = quantise_multiplier(scale_in / scale_out)
-    if mean:
-        extra = min(count.bit_length() - 1, 32, 31 + shift)
-        multiplier, shift = (multiplier << extra) // count, shift - extra
+    if divisor:
+        extra = min(divisor.bit_length() - 1, 32, 31 + shift)
+        multiplier, shift = (multiplier << extra) // divisor, shift - extra
     centred = scalars.step("sub", node, scalars.number(zero_in * count, "int32"))
     return scalars.step(
         "requantise",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebuild.kernels.fixedpoint import multiply, round_half_away
+from edgebuild.kernels.fixedpoint import multiply, multiply_once, round_half_away
 from edgebuild.kernels.program import FUNCTIONS, Program, Step
 
 Array = NDArray[Any]
@@ -88,6 +88,7 @@ def _divide(n: dict[str, float], v: Sequence[Array]) -> Array:
 
 _INTEGER: dict[str, Callable[[dict[str, float], Sequence[Array]], Array]] = {
     "requantise": lambda n, v: _clip(multiply(v[0], v[1], v[2]), n),
+    "requantise_once": lambda n, v: _clip(multiply_once(v[0], v[1], v[2]), n),
     "rescale": _rescale,
     "add_int8": _sum(1),
     "sub_int8": _sum(-1),

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, Literal, TypeAlias
 
-from edgebuild.kernels.program import Argument, Program, Role
-from edgebuild.kernels.program import Shape as Shape
+from edgebuild.kernels.program import Argument, Program, Role, Shape
 
 
 def ordered(*groups: tuple[Argument, ...]) -> tuple[Argument, ...]:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A model compiled for one processor: one relocatable object, a header and a card."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import edgebuild
+from edgebuild.errors import CATALOGUE, EdgebuildError
+from edgebuild.host import compiler, process
+from edgebuild.kernels import card, cputarget, elf, naming
+from edgebuild.kernels.tvm_worker import encode_cpu
+from edgebuild.model.profile import Cpu
+
+_C_FLAGS = (
+    "-O2", "-std=c11", "-fPIC", "-fno-sanitize=undefined", "-fno-stack-protector",
+    "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fvisibility=default", "-Wall",
+    "-Werror", "-c",
+)  # fmt: skip
+
+
+def compile(model: Path, cpu: Cpu, out: Path, *, name: str) -> None:
+    """Write ``<name>.o``, ``<name>.h`` and ``<name>.json`` into ``out``.
+
+    ``<name>.driver.c``, ``<name>.kernels.o`` and ``<name>.data.o`` stay beside them for builds
+    with instruments. Raises the importer's errors, CPU_UNSUPPORTED, or TOOL_FAILED when the
+    kernel compiler's process dies.
+    """
+    naming.checked(name)
+    cputarget.triple(cpu)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="edgebuild-") as folder:
+        work = Path(folder)
+        _generate(model, cpu, work, name)
+        _link(cpu, work, name)
+        for suffix in ("driver.c", "kernels.o", "data.o", "h", "json", "o"):
+            shutil.move(work / f"{name}.{suffix}", out / f"{name}.{suffix}")
+
+
+def child(module: str) -> tuple[list[str], dict[str, str]]:
+    """How a module of ours is run in a process of its own: command and environment."""
+    source = str(Path(edgebuild.__file__).parents[1])
+    return [sys.executable, "-m", module], {"PYTHONPATH": source}
+
+
+def _generate(model: Path, cpu: Cpu, work: Path, name: str) -> None:
+    command, environment = child("edgebuild.kernels.tvm_worker")
+    process.run(
+        [*command, model.absolute(), work, name],
+        what=f"compile the kernels of {model.name}",
+        env=environment,
+        stdin=encode_cpu(cpu),
+    )
+    raise_error(work / "error.json")
+
+
+def raise_error(path: Path) -> None:
+    """Raise what a child process reported, if it did."""
+    if path.exists():
+        found: dict[str, Any] = json.loads(path.read_text())
+        kind = CATALOGUE[found["code"]]
+        raise EdgebuildError(kind, found["message"], where=found["where"], hint=found["hint"])
+
+
+def _link(cpu: Cpu, work: Path, name: str) -> None:
+    """Compile driver and data, and join everything into one relocatable object."""
+    _zig_cc(cpu, work, f"{name}.driver.c", "driver.o")
+    found: dict[str, Any] = json.loads((work / f"{name}.card.json").read_bytes())
+    parts = [work / "driver.o", work / f"{name}.kernels.o"]
+    found["code_bytes"] = sum(elf.code_bytes(part.read_bytes()) for part in parts)
+    (work / f"{name}.json").write_bytes(card.encode(found))
+    (work / "card").write_bytes(card.compact(found) + b"\0")
+    (work / "data.s").write_text(_data(name, (work / "card").stat().st_size - 1))
+    _zig_cc(cpu, work, "data.s", f"{name}.data.o")
+    process.run(
+        [
+            *compiler.zig(), "ld.lld", "-r", "-o", f"{name}.o",
+            "driver.o", f"{name}.kernels.o", f"{name}.data.o",
+        ],
+        what=f"join the objects of {name}",
+        cwd=work,
+    )  # fmt: skip
+
+
+def _zig_cc(cpu: Cpu, work: Path, source: str, target: str) -> None:
+    triple = cputarget.triple(cpu)
+    process.run(
+        [
+            *compiler.zig(), "cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}", *_C_FLAGS,
+            source, "-o", target,
+        ],
+        what=f"compile {source}",
+        cwd=work,
+    )  # fmt: skip
+
+
+def _data(name: str, card_bytes: int) -> str:
+    """Assembly that takes the constants and the card in as they are."""
+    return f"""\
+.section .rodata.edge_{name}_constants,"a"
+.balign 64
+.globl edge_{name}_constants
+.hidden edge_{name}_constants
+edge_{name}_constants:
+.incbin "{name}.constants"
+.byte 0
+.section .rodata.edge_{name}_card,"a"
+.globl edge_{name}_card
+edge_{name}_card:
+.incbin "card"
+.balign 8
+.globl edge_{name}_card_bytes
+edge_{name}_card_bytes:
+.quad {card_bytes}
+.section .note.GNU-stack,"",%progbits
+"""

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One table from a profile's processor to what LLVM and zig call it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgebuild.errors.kernels import CPU_UNSUPPORTED
+from edgebuild.model.profile import Cpu
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Triple:
+    """``llvm``: the code generator's triple; ``abi``: its float ABI where it must be said.
+
+    ``zig`` and ``zig_cpu`` compile the C driver: the architecture's baseline, as nothing there
+    gains from a newer one.
+    """
+
+    llvm: str
+    abi: str
+    zig: str
+    zig_cpu: str
+
+
+_TRIPLES = {
+    "x86_64": Triple(llvm="x86_64-linux-gnu", abi="", zig="x86_64-linux-musl", zig_cpu="x86_64"),
+    "aarch64": Triple(
+        llvm="aarch64-linux-gnu", abi="", zig="aarch64-linux-musl", zig_cpu="generic"
+    ),
+    "riscv64": Triple(
+        llvm="riscv64-linux-gnu", abi="lp64d", zig="riscv64-linux-musl", zig_cpu="baseline_rv64"
+    ),
+}
+
+
+def triple(cpu: Cpu) -> Triple:
+    """Raises CPU_UNSUPPORTED for an architecture without an entry."""
+    found = _TRIPLES.get(cpu.arch)
+    if found is None:
+        raise CPU_UNSUPPORTED(
+            f"there is no code generator for {cpu.arch!r}",
+            where="cpu.arch",
+            hint=f"one of {', '.join(sorted(_TRIPLES))}",
+        )
+    return found

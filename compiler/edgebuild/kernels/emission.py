@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the worker hands on: kernels with their symbols, and the constants as one blob."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+ALIGNMENT = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One C function of a kernel, to be run over [0, tasks) before the next one starts."""
+
+    symbol: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCode:
+    """How one call is made: its phases, where its constants lie, and its scratch memory."""
+
+    phases: tuple[Phase, ...]
+    constants_offset: int  # -1: none
+    constants_bytes: int
+    scratch_bytes: int
+
+
+@dataclass(slots=True)
+class ConstantPool:
+    """Read-only data; equal bytes are kept once, every entry is 64-byte aligned."""
+
+    parts: list[bytes] = field(default_factory=list)
+    size: int = 0
+    _known: dict[bytes, int] = field(default_factory=dict)
+
+    def add(self, data: bytes) -> int:
+        """Returns the offset of ``data``; -1 when there is none."""
+        if not data:
+            return -1
+        digest = hashlib.sha256(data).digest()
+        if digest not in self._known:
+            self._known[digest] = self.size
+            padding = -len(data) % ALIGNMENT
+            self.parts.append(data + bytes(padding))
+            self.size += len(data) + padding
+        return self._known[digest]
+
+    def bytes(self) -> bytes:
+        return b"".join(self.parts)
+
+
+def total_scratch(codes: Sequence[CallCode]) -> list[int]:
+    return [code.scratch_bytes for code in codes]

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The child process that compiles a model's kernels; with ``kernels.tir``, all that imports TVM.
+
+    python -m edgebuild.kernels.tvm_worker MODEL OUT NAME < cpu.json
+
+Writes into OUT: NAME.kernels.o, NAME.driver.c, NAME.h, NAME.constants and NAME.card.json; or
+error.json, when the model is at fault. A crash here is one failed step of the parent's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edgebuild.errors import EdgebuildError
+from edgebuild.kernels import card, driver, importer, planner
+from edgebuild.kernels.calls import Call, Lowered
+from edgebuild.kernels.emission import CallCode, ConstantPool, Phase, total_scratch
+from edgebuild.kernels.optimise import optimise
+from edgebuild.kernels.specs import Spec
+from edgebuild.model.profile import Cache, Cpu
+
+
+def encode_cpu(cpu: Cpu) -> bytes:
+    """For the child's standard input."""
+    return json.dumps(asdict(cpu), sort_keys=True).encode()
+
+
+def decode_cpu(data: bytes) -> Cpu:
+    fields = json.loads(data)
+    fields["cache"] = Cache(**fields["cache"])
+    fields["features"] = tuple(fields["features"])
+    return Cpu(**fields)
+
+
+def work(model: Path, out: Path, name: str, cpu: Cpu) -> None:
+    """Compile ``model`` into ``out``."""
+    lowered = optimise(importer.load(model, name))
+    pool = ConstantPool()
+    codes, data = generate(lowered, cpu, name, pool)
+    inputs = _constant_inputs(lowered, pool)
+    source = driver.Source(
+        name=name,
+        lowered=lowered,
+        codes=tuple(codes),
+        plan=planner.plan(lowered, total_scratch(codes)),
+        pool_offsets=inputs,
+        cpu=cpu,
+    )
+    (out / f"{name}.kernels.o").write_bytes(data)
+    (out / f"{name}.constants").write_bytes(pool.bytes())
+    (out / f"{name}.driver.c").write_text(driver.driver(source))
+    (out / f"{name}.h").write_text(driver.header(source))
+    (out / f"{name}.card.json").write_bytes(card.encode(card.card(source, pool.size, 0)))
+
+
+def generate(
+    lowered: Lowered, cpu: Cpu, name: str, pool: ConstantPool
+) -> tuple[list[CallCode], bytes]:
+    """Code for every call; equal specs share one kernel. Returns the object file too."""
+    from edgebuild.kernels import tir
+
+    kernels: dict[Spec, Any] = {}
+    for call in lowered.calls:
+        if call.spec not in kernels:
+            symbol = f"edge_{name}_k{len(kernels)}"
+            kernels[call.spec] = tir.kernel(call.spec, cpu, symbol)
+    functions = [phase.func for kernel in kernels.values() for phase in kernel.phases]
+    codes = [_code(call, kernels[call.spec], pool) for call in lowered.calls]
+    return codes, tir.compile(functions, cpu)
+
+
+def _code(call: Call, kernel: Any, pool: ConstantPool) -> CallCode:
+    packed = kernel.pack(call.constants) if call.constants else b""
+    return CallCode(
+        phases=tuple(Phase(symbol=p.symbol, tasks=p.tasks) for p in kernel.phases),
+        constants_offset=pool.add(packed),
+        constants_bytes=len(packed),
+        scratch_bytes=kernel.scratch_bytes,
+    )
+
+
+def _constant_inputs(lowered: Lowered, pool: ConstantPool) -> dict[str, int]:
+    """Constants that a kernel reads as an input, or that are an output of the model."""
+    read = dict.fromkeys(name for call in lowered.calls for name in call.inputs)
+    offsets = {}
+    for name in (*read, *lowered.graph.outputs):
+        root = lowered.root(name)
+        data = lowered.values[root].data
+        if data is not None:
+            offsets[root] = pool.add(data.tobytes())
+    return offsets
+
+
+def main(arguments: Sequence[str]) -> int:
+    model, out, name = arguments
+    try:
+        work(Path(model), Path(out), name, decode_cpu(sys.stdin.buffer.read()))
+    except EdgebuildError as error:
+        (Path(out) / "error.json").write_text(json.dumps(error.to_json()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
