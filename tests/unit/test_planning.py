@@ -130,7 +130,7 @@ def test_another_model_changes_neither_runtime_nor_downloads() -> None:
 
 
 def test_the_debug_shell_changes_the_firmware_step() -> None:
-    assert make().step("firmware") != make(debug_shell=True).step("firmware")
+    assert make().step("firmware-base") != make(debug_shell=True).step("firmware-base")
 
 
 def test_outputs_of_the_profile_decide_the_images() -> None:

@@ -85,6 +85,7 @@ def read(arguments: argparse.Namespace) -> BuildRequest:
         arguments.config or (None if arguments.model else data / "demo" / "mcp-edge.toml"),
         data=data,
         signer=signer_name(arguments),
+        builder=arguments.builder_id or "",
         debug_shell=arguments.insecure_debug_shell,
     )
 

@@ -74,6 +74,11 @@ def _request_options(parser: argparse.ArgumentParser) -> None:
         "--keyless", action="store_true", help="sign with the identity of this CI job (Sigstore)"
     )
     parser.add_argument(
+        "--builder-id",
+        metavar="URI",
+        help="who builds, for the provenance; a policy can ask for it",
+    )
+    parser.add_argument(
         "--insecure-debug-shell",
         action="store_true",
         help="put a root shell on the console into the firmware; never ship it",
@@ -125,7 +130,9 @@ def _planning_commands(commands: Commands) -> None:
         "show what is inside a model or a release",
         "edgebuild inspect kws.tflite --optimised",
     )
-    inspect.add_argument("what", metavar="MODEL|RELEASE", type=Path)
+    inspect.add_argument(
+        "what", metavar="MODEL|RELEASE", type=Path, help="a model file, or a release folder"
+    )
     inspect.add_argument(
         "--optimised",
         action="store_true",
@@ -148,7 +155,9 @@ def _release_commands(commands: Commands) -> None:
         "check every byte of a release, offline",
         "edgebuild verify dist/rpi4 --key release.pub --policy policy.toml",
     )
-    verify.add_argument("release", metavar="DIR", type=Path)
+    verify.add_argument(
+        "release", metavar="DIR", type=Path, help="a release, for instance dist/rpi4"
+    )
     verify.add_argument("--key", metavar="PEM", type=Path, help="the signer's public key")
     verify.add_argument(
         "--policy", metavar="FILE", type=Path, default=None, help="what else is required (TOML)"
@@ -157,7 +166,7 @@ def _release_commands(commands: Commands) -> None:
     run = _command(
         commands, "run", "boot a release in QEMU and answer on loopback", "edgebuild run dist/rpi4"
     )
-    run.add_argument("release", metavar="DIR", type=Path)
+    run.add_argument("release", metavar="DIR", type=Path, help="a release, for instance dist/rpi4")
     run.add_argument(
         "--port", metavar="N", type=int, default=None, help="loopback port; default: a free one"
     )
@@ -175,7 +184,9 @@ def _release_commands(commands: Commands) -> None:
         "time a model's kernels, whole and per operator",
         "edgebuild bench --model kws.tflite --against litert,onnxruntime",
     )
-    bench.add_argument("--model", metavar="FILE", action="append", type=Path)
+    bench.add_argument(
+        "--model", metavar="FILE", action="append", type=Path, help="may be repeated"
+    )
     bench.add_argument(
         "--against", metavar="NAMES", default=None, help="litert, onnxruntime, or both with a comma"
     )
@@ -210,8 +221,8 @@ def _other_commands(commands: Commands) -> None:
     step = _command(
         commands, "step", "run one step of a plan alone", "edgebuild step plan.json link"
     )
-    step.add_argument("plan", metavar="PLAN", type=Path)
-    step.add_argument("name", metavar="STEP")
+    step.add_argument("plan", metavar="PLAN", type=Path, help="plan.json of a work folder")
+    step.add_argument("name", metavar="STEP", help="a step of that plan")
     step.set_defaults(run=build.step)
     complete = _command(
         commands,
@@ -219,7 +230,7 @@ def _other_commands(commands: Commands) -> None:
         "print shell completion",
         "edgebuild completion bash > ~/.local/share/bash-completion/completions/edgebuild",
     )
-    complete.add_argument("shell", choices=["bash", "zsh", "tcsh"])
+    complete.add_argument("shell", choices=["bash", "zsh", "tcsh"], help="for this shell")
     complete.set_defaults(run=completion)
 
 

@@ -24,7 +24,8 @@ def read(
     *,
     data: Path,
     signer: str,
-    debug_shell: bool,
+    builder: str = "",
+    debug_shell: bool = False,
 ) -> BuildRequest:
     """Check everything that was named before work begins. Raises E001 to E006 and E013."""
     profile = profiles.load(target, data / "targets")
@@ -42,7 +43,12 @@ def read(
         schema = json.loads((data / "runtime/edgegate/config.schema.json").read_bytes())
         canonical = gateway.load(config, schema, names)
     return BuildRequest(
-        profile=profile, models=files, config=canonical, signer=signer, debug_shell=debug_shell
+        profile=profile,
+        models=files,
+        config=canonical,
+        signer=signer,
+        builder=builder,
+        debug_shell=debug_shell,
     )
 
 

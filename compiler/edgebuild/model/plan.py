@@ -65,7 +65,6 @@ class Plan:
         }
 
 
-
 def plan_from_json(value: Mapping[str, Any]) -> Plan:
     """Read what ``Plan.to_json`` wrote. Raises KeyError or TypeError for anything else."""
     steps = [

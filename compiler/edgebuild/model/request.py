@@ -27,4 +27,5 @@ class BuildRequest:
     models: tuple[ModelFile, ...]
     config: bytes  # canonical JSON of mcp-edge.toml
     signer: str  # key id of the signing key, or "keyless"
+    builder: str = ""  # who builds, for the provenance; "" for an unnamed local builder
     debug_shell: bool = False

@@ -179,12 +179,15 @@ def seal(c: Context) -> None:
     folder.mkdir()
     for path in _images(c):
         shutil.copyfile(path, folder / path.name)
-    wheels = provenance.wheels((data_dir() / "locks/python.txt").read_text(encoding="utf-8"))
+    wheels = provenance.locked_wheels((data_dir() / "locks/python.txt").read_text(encoding="utf-8"))
+    builder = c.step.parameters["builder"] or provenance.LOCAL_BUILDER
     signer, verifier = signing.open_signer()
     release.seal(
         folder,
         signer,
-        lambda subjects: provenance.statement(c.plan, c.lock, subjects, wheels=wheels),
+        lambda subjects: provenance.statement(
+            c.plan, c.lock, subjects, wheels=wheels, builder=builder
+        ),
     )
     signing.check(folder, verifier)
     c.write("release.json", {"files": {p.name: digest(p) for p in sorted(folder.iterdir())}})

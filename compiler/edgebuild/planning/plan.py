@@ -293,7 +293,7 @@ def _release(request: BuildRequest) -> list[Step]:
         title="list every package, source and model inside",
         sources=("runtime/licences.json", "inputs/profile.json", *cards, *payload, *images),
         outputs=("images/sbom.spdx.json", "images/sbom.cdx.json"),
-        parameters={"models": [m.name for m in request.models], "lock": "see lock"},
+        parameters={"models": [m.name for m in request.models]},
     )
     report = Step(
         name="report",
@@ -316,7 +316,7 @@ def _release(request: BuildRequest) -> list[Step]:
         title="sign and attest",
         sources=(*images, *documents.outputs, *report.outputs),
         outputs=("release.json",),
-        parameters={"signer": request.signer},
+        parameters={"signer": request.signer, "builder": request.builder},
         shared=False,
     )
     return [documents, report, seal]
