@@ -97,3 +97,8 @@ NO_COUNTER = code(
     "no instruction counter",
     "bench --target counts instructions on a bare emulated machine; this CPU has none yet.",
 )
+NOT_AN_OBJECT = code(
+    "E285",
+    "not an object file",
+    "The instruction check was given something else than a 64-bit little-endian ELF file.",
+)

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instruction check finds what was compiled for another CPU, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+
+from edgebuild.errors import EdgebuildError
+from edgebuild.host import compiler, process
+from edgebuild.kernels import disassembly
+from edgebuild.model.profile import Cache, Cpu
+
+SOURCE = """
+#include <stdint.h>
+int32_t dot(const int8_t *a, const int8_t *b, int n) {
+    int32_t s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s; }
+int32_t mixed(const uint8_t *a, const int8_t *b, int n) {
+    int32_t s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s; }
+float sum(const float *a, const float *b, int n) {
+    float s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s; }
+double either(double x, double y) { return x < y ? x : y / x; }
+_Float16 half(_Float16 a, _Float16 b) { return a * b + a; }
+int add(int *p) { return __atomic_fetch_add(p, 3, __ATOMIC_SEQ_CST); }
+uint64_t bits(uint64_t x) { return __builtin_popcountll(x) + __builtin_ctzll(x); }
+uint64_t address(uint64_t x, uint64_t y) { return (x & ~y) + (y << 2) + (uint32_t)x; }
+"""
+
+RV = ("+m", "+a", "+f", "+d", "+c")
+
+# arch, CPU that the object is compiled for, CPU that it is checked for, features found missing
+CASES = [
+    ("aarch64", "cortex-a72", (), "cortex-a53", (), set()),
+    ("aarch64", "cortex-a76", (), "cortex-a72", (), {"dotprod", "fullfp16", "lse"}),
+    ("aarch64", "cortex-a76", (), "cortex-a76", (), set()),
+    ("aarch64", "cortex-a76", ("+i8mm",), "cortex-a76", (), {"i8mm"}),
+    ("aarch64", "neoverse-v1", (), "cortex-a76", (), {"sve", "i8mm"}),
+    ("riscv64", "generic-rv64", RV, "generic-rv64", RV, set()),
+    ("riscv64", "generic-rv64", (*RV, "+v"), "generic-rv64", RV, {"v"}),
+    ("riscv64", "generic-rv64", (*RV, "+v"), "generic-rv64", (*RV, "+v"), set()),
+    ("riscv64", "generic-rv64", (*RV, "+zba", "+zbb"), "generic-rv64", RV, {"zba", "zbb"}),
+    ("riscv64", "generic-rv64", (*RV, "+zfh"), "generic-rv64", RV, {"zfh"}),
+    ("x86_64", "x86-64", (), "x86-64", (), set()),
+    ("x86_64", "x86-64-v2", (), "x86-64", (), {"popcnt", "sse3", "sse4_1"}),
+    ("x86_64", "x86-64-v3", (), "x86-64-v3", (), set()),
+    ("x86_64", "haswell", (), "x86-64-v2", (), {"avx", "avx2", "bmi", "f16c", "fma"}),
+    ("x86_64", "x86-64-v3", ("+avxvnni",), "x86-64-v3", (), {"avxvnni"}),
+    ("x86_64", "znver5", (), "x86-64-v3", (), {"avx512f", "avx512vnni", "avxvnni"}),
+    ("x86_64", "znver5", (), "znver5", (), set()),
+]
+
+# One instruction of each extension that plain C does not reach.
+ASSEMBLY = [
+    ("aarch64", "crc", "crc32b w0, w1, w2"),
+    ("aarch64", "lse", "casal x0, x1, [x2]"),
+    ("aarch64", "lse", "casp x0, x1, x2, x3, [x4]"),
+    ("aarch64", "rcpc", "ldapr x0, [x1]"),
+    ("aarch64", "rcpc_immo", "ldapur x0, [x1, #8]"),
+    ("aarch64", "rdm", "sqrdmlah v0.4s, v1.4s, v2.4s"),
+    ("aarch64", "rdm", "sqrdmlsh v0.4s, v1.4s, v2.s[1]"),
+    ("aarch64", "dotprod", "udot v0.4s, v1.16b, v2.4b[3]"),
+    ("aarch64", "i8mm", "smmla v0.4s, v1.16b, v2.16b"),
+    ("aarch64", "i8mm", "usdot v0.4s, v1.16b, v2.4b[1]"),
+    ("aarch64", "bf16", "bfmmla v0.4s, v1.8h, v2.8h"),
+    ("aarch64", "bf16", "bfdot v0.4s, v1.8h, v2.2h[1]"),
+    ("aarch64", "bf16", "bfcvt h0, s1"),
+    ("aarch64", "complxnum", "fcmla v0.4s, v1.4s, v2.4s, #90"),
+    ("aarch64", "complxnum", "fcadd v0.4s, v1.4s, v2.4s, #90"),
+    ("aarch64", "jsconv", "fjcvtzs w0, d0"),
+    ("aarch64", "fptoint", "frint32z s0, s1"),
+    ("aarch64", "fullfp16", "fmla v0.8h, v1.8h, v2.h[1]"),
+    ("aarch64", "fullfp16", "fmax v0.8h, v1.8h, v2.8h"),
+    ("aarch64", "fullfp16", "fsqrt v0.8h, v1.8h"),
+    ("aarch64", "fullfp16", "fmov v0.8h, #1.0"),
+    ("aarch64", "fullfp16", "fmaxv h0, v1.8h"),
+    ("aarch64", "fp16fml", "fmlal v0.4s, v1.4h, v2.4h"),
+    ("aarch64", "fp16fml", "fmlsl2 v0.4s, v1.4h, v2.h[0]"),
+    ("aarch64", "aes", "aese v0.16b, v1.16b"),
+    ("aarch64", "sha2", "sha256h q0, q1, v2.4s"),
+    ("aarch64", "sha3", "eor3 v0.16b, v1.16b, v2.16b, v3.16b"),
+    ("aarch64", "pauth", "pacia x0, x1"),
+    ("aarch64", "pauth", "braa x0, x1"),
+    ("aarch64", "pauth", "ldraa x0, [x1]"),
+    ("aarch64", "mte", "stg x0, [x1]"),
+    ("aarch64", "cssc", "smax x0, x1, x2"),
+    ("aarch64", "mops", "cpyfp [x0]!, [x1]!, x2!"),
+    ("aarch64", "sme", "smstart sm\nfmopa za0.s, p0/m, p0/m, z0.s, z0.s"),
+    ("riscv64", "v", "vle8.v v0, (a0)"),
+    ("riscv64", "v", "vse32.v v0, (a0)"),
+    ("riscv64", "v", "vle64.v v0, (a0)"),
+    ("riscv64", "zbs", "bset a0, a1, a2"),
+    ("riscv64", "zbs", "bexti a0, a1, 3"),
+    ("riscv64", "zbc", "clmul a0, a1, a2"),
+    ("riscv64", "zbb", "orc.b a0, a1"),
+    ("riscv64", "zbb", "roriw a0, a1, 3"),
+    ("riscv64", "zba", "slli.uw a0, a1, 3"),
+    ("riscv64", "zicond", "czero.eqz a0, a1, a2"),
+    ("riscv64", "zfa", "fli.s fa0, 0.5"),
+    ("riscv64", "zfhmin", "fcvt.s.h fa0, fa1"),
+    ("riscv64", "zicbom", "cbo.clean (a0)"),
+    ("riscv64", "zacas", "amocas.w a0, a1, (a2)"),
+]
+
+
+def cpu(arch: str, model: str, features: tuple[str, ...] = ()) -> Cpu:
+    """A CPU of which only the instruction set matters."""
+    return Cpu(
+        arch=arch,
+        model=model,
+        features=features,
+        cores=1,
+        clock_mhz=1000,
+        cache=Cache(l1d_bytes=32768, l2_bytes=262144),
+        macs_per_cycle_f32=1,
+        macs_per_cycle_int8=1,
+    )
+
+
+def compile_for(target: Cpu, source: Path) -> Path:
+    """An object for ``target``."""
+    mcpu = target.model.replace("-", "_") + "".join(target.features)
+    out = source.with_suffix(".o")
+    process.run(
+        [
+            *(*compiler.zig(), "cc", "-target", f"{target.arch}-linux-musl", f"-mcpu={mcpu}"),
+            *("-O3", "-ffast-math", "-fno-sanitize=undefined", "-c", source, "-o", out),
+        ],
+        what="compile",
+    )
+    return out
+
+
+@pytest.mark.parametrize(("arch", "model", "more", "checked", "its", "missing"), CASES)
+def test_object_for_another_cpu(tmp_path, arch, model, more, checked, its, missing):
+    source = tmp_path / "kernels.c"
+    source.write_text(SOURCE)
+    data = compile_for(cpu(arch, model, more), source).read_bytes()
+    found = disassembly.foreign(data, arch, disassembly.features(cpu(arch, checked, its)))
+    assert missing <= {each.feature for each in found}
+    assert bool(missing) == bool(found)
+
+
+@pytest.mark.parametrize(("arch", "feature", "instruction"), ASSEMBLY)
+def test_each_extension_is_known(tmp_path, arch, feature, instruction):
+    source = tmp_path / "one.c"
+    source.write_text(f'__asm__("{instruction}");'.replace("\n", "\\n"))
+    base = ("generic", ()) if arch == "aarch64" else ("generic-rv64", RV)
+    plus = (*base[1], f"+{feature}")
+
+    data = compile_for(cpu(arch, base[0], plus), source).read_bytes()
+    found = disassembly.foreign(data, arch, disassembly.features(cpu(arch, *base)))
+    assert feature in {each.feature for each in found}
+    assert not disassembly.foreign(data, arch, disassembly.features(cpu(arch, base[0], plus)))
+
+
+def test_bytes_that_are_no_instruction(tmp_path):
+    source = tmp_path / "data.c"
+    source.write_text('__asm__(".byte 0x06, 0x06, 0x06");')
+    data = compile_for(cpu("x86_64", "x86-64"), source).read_bytes()
+    found = disassembly.foreign(data, "x86_64", frozenset())
+    assert {each.feature for each in found} == {"unknown"}
+
+
+def test_check_says_what_and_where(tmp_path):
+    source = tmp_path / "kernels.c"
+    source.write_text(SOURCE)
+    target = cpu("aarch64", "cortex-a76")
+    path = compile_for(target, source)
+    disassembly.check(path, target)
+    with pytest.raises(EdgebuildError, match=r"cortex-a53 lacks: \.text\+0x.* needs dotprod") as e:
+        disassembly.check(path, cpu("aarch64", "cortex-a53"))
+    assert e.value.kind.code == "E282"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x7fELF\x01\x01" + bytes(60), b"\x7fELF\x02\x01" + b"\xff" * 60]
+)
+def test_not_an_object(data):
+    with pytest.raises(EdgebuildError) as error:
+        list(disassembly.executable_sections(data))
+    assert error.value.kind.code == "E285"
