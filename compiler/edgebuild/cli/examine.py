@@ -73,7 +73,7 @@ def licences(release: Path, *, as_json: bool) -> None:
     except (OSError, ValueError, KeyError) as error:
         raise NO_OUTPUT("this is no release of edgebuild", where=str(release)) from error
     rows = sorted(
-        (p["name"], p.get("versionInfo", ""), p.get("licenseConcluded", "NOASSERTION"))
+        (p["name"], p.get("versionInfo", ""), p.get("licenseDeclared", "NOASSERTION"))
         for p in packages
     )
     if as_json:
