@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFit:
-    """One model on one device. ``operators`` are rows of name, kind, macs, bytes_moved, time_s, bound."""
+    """One model on one device. ``operators``: name, kind, macs, bytes_moved, time_s, bound."""
 
     name: str
     weights_bytes: int

@@ -7,8 +7,10 @@ one. Imports are inside the functions: a step pays for its own chapter only.
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from edgebuild.host.files import digest
 from edgebuild.host.paths import data_dir
