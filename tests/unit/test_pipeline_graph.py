@@ -97,7 +97,7 @@ def test_a_failed_step_raises_its_own_error_with_the_way_to_run_it_alone(tmp_pat
 def test_a_step_that_dies_shows_its_last_lines_E010(tmp_path: Path) -> None:
     place = folder(tmp_path)
     (place / "facts/m.json").write_text("not JSON")
-    with pytest.raises(EdgebuildError, match="E099|E010"):
+    with pytest.raises(EdgebuildError, match=r"E099|E010"):
         run(place)
 
 
