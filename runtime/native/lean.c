@@ -6,11 +6,79 @@
  */
 #include <stdlib.h>
 
-/* OpenSSL with no-zstd (crypto/comp/c_zstd.c): no certificate compression by zstd, no libzstd. */
-const void *COMP_zstd(void) { return NULL; }
-const void *COMP_zstd_oneshot(void) { return NULL; }
-const void *BIO_f_zstd(void) { return NULL; }
-void ossl_comp_zstd_cleanup(void) {}
+#define NOTHING(name) \
+    void *name(void); \
+    void *name(void) { return NULL; }
+
+/* OpenSSL with no-zstd and no-zlib (crypto/comp/c_zstd.c, c_zlib.c): no certificate compression,
+ * and no TLS compression, which has to be off anyway (CRIME). */
+NOTHING(COMP_zstd) NOTHING(COMP_zstd_oneshot) NOTHING(BIO_f_zstd) NOTHING(ossl_comp_zstd_cleanup)
+NOTHING(COMP_zlib) NOTHING(COMP_zlib_oneshot) NOTHING(BIO_f_zlib) NOTHING(ossl_comp_zlib_cleanup)
+
+/* OpenSSL with no-quic. libssl asks whether a connection's method is one of these three; none is,
+ * so that it calls none of the others but the two that free nothing. */
+NOTHING(OSSL_QUIC_client_method) NOTHING(OSSL_QUIC_client_thread_method)
+NOTHING(OSSL_QUIC_server_method)
+NOTHING(ossl_quic_accept_connection)
+NOTHING(ossl_quic_accept_stream)
+NOTHING(ossl_quic_clear_options)
+NOTHING(ossl_quic_conn_get_blocking_mode)
+NOTHING(ossl_quic_conn_get_net_rbio)
+NOTHING(ossl_quic_conn_get_net_wbio)
+NOTHING(ossl_quic_conn_set0_net_rbio)
+NOTHING(ossl_quic_conn_set0_net_wbio)
+NOTHING(ossl_quic_conn_set_blocking_mode)
+NOTHING(ossl_quic_conn_set_initial_peer_addr)
+NOTHING(ossl_quic_conn_shutdown)
+NOTHING(ossl_quic_conn_stream_conclude)
+NOTHING(ossl_quic_conn_stream_new)
+NOTHING(ossl_quic_do_handshake)
+NOTHING(ossl_quic_free_token_store)
+NOTHING(ossl_quic_get0_connection)
+NOTHING(ossl_quic_get0_domain)
+NOTHING(ossl_quic_get0_listener)
+NOTHING(ossl_quic_get_accept_connection_queue_len)
+NOTHING(ossl_quic_get_accept_stream_queue_len)
+NOTHING(ossl_quic_get_conn_close_info)
+NOTHING(ossl_quic_get_domain_flags)
+NOTHING(ossl_quic_get_error)
+NOTHING(ossl_quic_get_event_timeout)
+NOTHING(ossl_quic_get_key_update_type)
+NOTHING(ossl_quic_get_net_read_desired)
+NOTHING(ossl_quic_get_net_write_desired)
+NOTHING(ossl_quic_get_options)
+NOTHING(ossl_quic_get_rpoll_descriptor)
+NOTHING(ossl_quic_get_shutdown)
+NOTHING(ossl_quic_get_stream_id)
+NOTHING(ossl_quic_get_stream_read_error_code)
+NOTHING(ossl_quic_get_stream_read_state)
+NOTHING(ossl_quic_get_stream_type)
+NOTHING(ossl_quic_get_stream_write_error_code)
+NOTHING(ossl_quic_get_stream_write_state)
+NOTHING(ossl_quic_get_value_uint)
+NOTHING(ossl_quic_get_wpoll_descriptor)
+NOTHING(ossl_quic_handle_events)
+NOTHING(ossl_quic_has_pending)
+NOTHING(ossl_quic_is_stream_local)
+NOTHING(ossl_quic_key_update)
+NOTHING(ossl_quic_listen)
+NOTHING(ossl_quic_new_domain)
+NOTHING(ossl_quic_new_from_listener)
+NOTHING(ossl_quic_new_listener)
+NOTHING(ossl_quic_new_listener_from)
+NOTHING(ossl_quic_new_token_store)
+NOTHING(ossl_quic_obj_get0_handshake_layer)
+NOTHING(ossl_quic_set_accept_state)
+NOTHING(ossl_quic_set_connect_state)
+NOTHING(ossl_quic_set_default_stream_mode)
+NOTHING(ossl_quic_set_incoming_stream_policy)
+NOTHING(ossl_quic_set_options)
+NOTHING(ossl_quic_set_value_uint)
+NOTHING(ossl_quic_stream_reset)
+NOTHING(ossl_quic_tls_clear)
+NOTHING(ossl_quic_tls_free)
+NOTHING(ossl_quic_want)
+NOTHING(ossl_quic_write_flags)
 
 /* SQLite without SQLITE_ENABLE_FTS3, _FTS5 and _RTREE: 0 is SQLITE_OK, and the virtual table is
  * then unknown to SQL. */

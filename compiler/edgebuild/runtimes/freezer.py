@@ -10,7 +10,8 @@ Started as a program of its own, it reads one JSON request from standard input:
      "replacements": {module: file}, "out": folder}
 
 and writes ``frozen.bin`` (marshalled code objects, one after another) and ``frozen.json``
-(``modules``: [name, offset, size, is_package], sorted; ``missing``: [importer, module]).
+(``modules``: [name, offset, size, is_package], sorted; ``builtins``: those that something here
+imports, sorted; ``missing``: [importer, module]).
 
 Law: the bytes depend on the modules' text and names alone. Files are named "<frozen NAME>", no
 path enters a code object, and modules are compiled in sorted order in one fresh process, because
@@ -27,6 +28,7 @@ import json
 import marshal
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -93,28 +95,41 @@ def parents(name: str) -> list[str]:
     return [".".join(parts[: i + 1]) for i in range(len(parts))]
 
 
-def close(request: dict[str, Any]) -> tuple[dict[str, tuple[Path, bool]], list[tuple[str, str]]]:
-    """Every module that belongs, and what the gateway imports that is nowhere."""
+@dataclass
+class Closure:
+    """Every module that belongs, the built-in ones they import, and what the gateway imports that
+    is nowhere."""
+
+    found: dict[str, tuple[Path, bool]] = field(default_factory=dict)
+    builtins: set[str] = field(default_factory=set)
+    missing: list[tuple[str, str]] = field(default_factory=list)
+
+
+def close(request: dict[str, Any]) -> Closure:
+    """Follow imports from the roots."""
     modules = Modules(request)
     leaves, absent = set(request["builtins"]), set(request["absent"])
-    found: dict[str, tuple[Path, bool]] = {}
-    missing: list[tuple[str, str]] = []
+    closure = Closure()
+    found = closure.found
     queue = sorted({part for root in request["roots"] for part in parents(root)})
     while queue:
         name = queue.pop(0)
+        if name in leaves:
+            closure.builtins.add(name)
+            continue
         place = modules.find(name)
-        if name in found or name in leaves or place is None:
+        if name in found or place is None:
             continue
         found[name] = place
         ours = modules.is_gateway(name)
         tree = ast.parse(place[0].read_bytes())
         for other in sorted(imported(tree, name, place[1], ours)):
-            if ours or other not in absent:
+            if ours or not absent.intersection(parents(other)):
                 queue.extend(parents(other))
             top = other.split(".")[0]
             if ours and top not in leaves and modules.find(top) is None:
-                missing.append((name, other))
-    return found, missing
+                closure.missing.append((name, other))
+    return closure
 
 
 def freeze(name: str, path: Path) -> bytes:
@@ -125,11 +140,11 @@ def freeze(name: str, path: Path) -> bytes:
 
 def main() -> None:
     request = json.load(sys.stdin)
-    found, missing = close(request)
+    closure = close(request)
     native = set(request["native"])
     blob = bytearray()
     index: list[tuple[str, int, int, bool]] = []
-    for name, (path, is_package) in sorted(found.items()):
+    for name, (path, is_package) in sorted(closure.found.items()):
         if name in native:
             continue
         code = freeze(name, path)
@@ -137,9 +152,12 @@ def main() -> None:
         blob += code
     out = Path(request["out"])
     (out / "frozen.bin").write_bytes(blob)
-    (out / "frozen.json").write_text(
-        json.dumps({"modules": index, "missing": missing}, indent=1) + "\n"
-    )
+    answer = {
+        "modules": index,
+        "builtins": sorted(closure.builtins),
+        "missing": closure.missing,
+    }
+    (out / "frozen.json").write_text(json.dumps(answer, indent=1) + "\n")
 
 
 if __name__ == "__main__":

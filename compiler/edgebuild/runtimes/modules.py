@@ -2,7 +2,7 @@
 """Which parts of CPython are in the executable. This table alone decides it.
 
 Left out on purpose: the shell of the language (site, pdb, ctypes, zipimport, dynamic loading),
-unicodedata (0.7 MB; our own ``idna`` codec does without), decimal, pickle, csv, XML.
+decimal, XML. The rest is there when a module that belongs imports it (freezer.py).
 """
 
 from __future__ import annotations
@@ -25,18 +25,20 @@ INIT: dict[str, str | None] = {
     "marshal": "PyMarshal_Init",
 }
 
-# Built into libpython3.13.a too; each drawn in only because it is named here.
+# In libpython3.13-pic.a too, and in an executable when something frozen there imports them.
 ARCHIVED = (
-    "_bisect", "_blake2", "_datetime", "_heapq", "_json", "_md5", "_random", "_sha1", "_sha2",
-    "_sha3", "_socket", "_struct", "array", "binascii", "fcntl", "math", "pwd", "select", "zlib",
+    "_bisect", "_blake2", "_csv", "_datetime", "_heapq", "_json", "_md5", "_opcode", "_pickle",
+    "_posixsubprocess", "_random", "_sha1", "_sha2", "_sha3", "_socket", "_statistics", "_struct",
+    "array", "binascii", "cmath", "fcntl", "grp", "math", "pwd", "select", "syslog",
+    "unicodedata", "zlib",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extension:
-    """A module that Debian keeps as a shared object, so that it is compiled from source."""
+    """A module of which Debian's static library lacks these files: they are compiled."""
 
-    name: str  # empty for a part that several modules share
+    name: str
     files: tuple[str, ...]  # relative to Modules/
     flags: tuple[str, ...] = ()
 
@@ -48,7 +50,7 @@ _SQLITE = (
 
 EXTENSIONS = (
     # Debian links this file of _sha2 from an archive of its own, which it does not ship.
-    Extension(name="", files=("_hacl/Hacl_Hash_SHA2.c",), flags=("-D_DEFAULT_SOURCE",)),
+    Extension(name="_sha2", files=("_hacl/Hacl_Hash_SHA2.c",), flags=("-D_DEFAULT_SOURCE",)),
     Extension(name="_contextvars", files=("_contextvarsmodule.c",)),
     Extension(name="_hashlib", files=("_hashopenssl.c",)),
     Extension(name="_queue", files=("_queuemodule.c",)),
@@ -64,12 +66,12 @@ EXTENSIONS = (
 # Ours: runtime/native.
 NATIVE = ("_edge_config", "_edge_kernels")
 
-# Frozen whatever the gateway imports: what Python imports by itself while it starts, and codecs
-# that are found by a name at run time.
+# Frozen whatever the gateway imports: what Python imports by itself while it starts, codecs that
+# are found by a name at run time, and what every gateway has room for: TLS and SQLite.
 ROOTS = (
     "abc", "codecs", "encodings", "encodings.aliases", "encodings.ascii", "encodings.idna",
     "encodings.latin_1", "encodings.utf_8", "importlib._bootstrap",
-    "importlib._bootstrap_external", "io", "os",
+    "importlib._bootstrap_external", "io", "os", "sqlite3", "ssl",
 )  # fmt: skip
 
 # Imported at the top of library modules for other platforms, as a fallback for a C module that
@@ -79,7 +81,15 @@ ABSENT = (
 )  # fmt: skip
 
 
-def builtins() -> list[tuple[str, str | None]]:
-    """Each module that is machine code and its initialiser, without the gateway's own."""
-    names = sorted({*CORE, *ARCHIVED, *NATIVE, *(one.name for one in EXTENSIONS if one.name)})
-    return [(name, INIT.get(name, f"PyInit_{name}")) for name in names]
+# Ours in place of theirs (runtime/native/lib): what they draw in is never used.
+REPLACEMENTS = {"encodings.idna": "encodings_idna.py", "typing": "typing.py"}
+
+
+def available() -> list[str]:
+    """Every module that can be machine code in an executable."""
+    return sorted({*CORE, *ARCHIVED, *NATIVE, *(one.name for one in EXTENSIONS)})
+
+
+def initialiser(name: str) -> str | None:
+    """The C function that makes a built-in module."""
+    return INIT.get(name, f"PyInit_{name}")

@@ -86,49 +86,50 @@ def compile_all(inputs: Inputs, scratch: Path, out: Path, *, jobs: int) -> list[
     copy = scratch / "source"
     gateway.copy_sources(inputs.runtime, copy)
     native = gateway.native_modules(copy)
-    table = modules.builtins()
-    frozen = freeze(inputs, copy, scratch, [name for name, _ in table], native)
+    frozen = freeze(inputs, copy, scratch, native)
+    builtins = sorted({*modules.CORE, *modules.NATIVE, *frozen["builtins"]})
+    table = [(name, modules.initialiser(name)) for name in builtins]
     table += [(name, gateway.initialiser(name)) for name in native]
     templates.write("inittab.c.j2", scratch / "inittab.c", modules=table)
     first = ["_frozen_importlib", "_frozen_importlib_external"]
-    templates.write("frozen.c.j2", scratch / "frozen.c", modules=frozen, first=first)
-    units = [*own_units(inputs, scratch), *cpython_units(inputs), *gateway.cythonise(copy, native)]
+    templates.write("frozen.c.j2", scratch / "frozen.c", modules=frozen["modules"], first=first)
+    units = [
+        *own_units(inputs, scratch),
+        *cpython_units(inputs, builtins),
+        *gateway.cythonise(copy, native),
+    ]
     objects = scratch / "objects"
     objects.mkdir()
     compiled = inputs.tools.compile(units, objects, jobs=jobs)
     inputs.tools.combine(compiled, archives(inputs.tools), out)
-    return sorted({name for name, _ in table} | {str(name) for name, *_ in frozen})
+    return sorted({name for name, _ in table} | {str(name) for name, *_ in frozen["modules"]})
 
 
-def freeze(
-    inputs: Inputs, source: Path, scratch: Path, builtins: list[str], native: list[str]
-) -> list[list[Any]]:
-    """Write ``scratch/frozen.bin``; its index. Raises E304."""
+def freeze(inputs: Inputs, source: Path, scratch: Path, native: list[str]) -> dict[str, Any]:
+    """Write ``scratch/frozen.bin``; what freezer.py says of it. Raises E304."""
+    library = inputs.runtime / "native/lib"
     request = {
         "stdlib": str(inputs.stdlib),
         "source": str(source),
         "package": gateway.PACKAGE,
         "roots": [*modules.ROOTS, f"{gateway.PACKAGE}.linux.main"],
-        "builtins": builtins,
+        "builtins": modules.available(),
         "absent": modules.ABSENT,
         "native": native,
-        "replacements": {
-            "encodings.idna": str(inputs.runtime / "native/lib/encodings_idna.py"),
-        },
+        "replacements": {name: str(library / file) for name, file in modules.REPLACEMENTS.items()},
         "out": str(scratch),
     }
     argv = [*inputs.python, "-S", "-B", "-X", "no_debug_ranges",
             str(Path(__file__).with_name("freezer.py"))]  # fmt: skip
     process.run(argv, what="freeze Python modules", stdin=json.dumps(request).encode())
-    answer = json.loads((scratch / "frozen.json").read_bytes())
+    answer: dict[str, Any] = json.loads((scratch / "frozen.json").read_bytes())
     for importer, name in answer["missing"]:
         raise MISSING_IMPORT(
             f"module '{name}' is neither the gateway's nor in the executable",
             where=importer,
             hint="add it to compiler/edgebuild/runtimes/modules.py, or do without it",
         )
-    modules_: list[list[Any]] = answer["modules"]
-    return modules_
+    return answer
 
 
 def own_units(inputs: Inputs, scratch: Path) -> list[Unit]:
@@ -148,8 +149,8 @@ def own_units(inputs: Inputs, scratch: Path) -> list[Unit]:
     ]
 
 
-def cpython_units(inputs: Inputs) -> list[Unit]:
-    """CPython's modules that Debian does not have in libpython3.13.a."""
+def cpython_units(inputs: Inputs, builtins: list[str]) -> list[Unit]:
+    """CPython's modules that Debian does not have in its static library, as far as wanted."""
     folder = inputs.cpython / "Modules"
     header = inputs.runtime / "native/debian.h"
     common = (
@@ -158,11 +159,12 @@ def cpython_units(inputs: Inputs) -> list[Unit]:
     )  # fmt: skip
     return [
         Unit(
-            name=f"{extension.name or 'shared'}-{Path(file).stem}",
+            name=f"{extension.name}-{Path(file).stem}",
             source=folder / file,
             flags=(*common, *extension.flags),
         )
         for extension in modules.EXTENSIONS
+        if extension.name in builtins
         for file in extension.files
     ]
 

@@ -41,7 +41,7 @@ MACHINES = {
 
 # Debian's own hardening, and sections as small as the linker can drop.
 FLAGS = (
-    "-O2", "-g0", "-DNDEBUG", "-fwrapv", "-fno-strict-aliasing",
+    "-Os", "-g0", "-DNDEBUG", "-fwrapv", "-fno-strict-aliasing",
     "-ffunction-sections", "-fdata-sections", "-fPIE",
     "-fstack-protector-strong", "-D_FORTIFY_SOURCE=2",
     "-fno-sanitize=all",  # zig turns undefined-behaviour traps on by itself
