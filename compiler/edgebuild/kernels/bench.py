@@ -109,9 +109,11 @@ def require_peers(against: Sequence[str]) -> None:
 def _contestants(
     case: Case, bundle: bench_build.Built, against: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    ours: dict[str, Any] = {"path": str(bundle.library), "card": bundle.card}
-    if bundle.profile is not None:
-        ours["profile"] = str(bundle.profile)
+    ours: dict[str, Any] = {
+        "path": str(bundle.library),
+        "profile": str(bundle.profile),
+        "card": bundle.card,
+    }
     result = {"edgebuild": ours}
     for peer in against:
         path = case.file(PEERS[peer][1])

@@ -24,7 +24,7 @@ class Built:
     name: str
     card: dict[str, Any]
     library: Path
-    profile: Path | None
+    profile: Path
 
 
 def build(model: Path, cpu: Cpu, work: Path, *, threads: int = 1) -> Built:
@@ -39,28 +39,29 @@ def link(name: str, out: Path, *, threads: int = 1) -> Built:
     """Link the bundle ``name`` in ``out``."""
     card = json.loads((out / f"{name}.json").read_bytes())
     library = shared_object(out / f"{name}.so", name, [out / f"{name}.o"], threads=threads)
-    driver, kernels = out / f"{name}.driver.c", out / f"{name}.kernels.o"
-    profile = None
-    if driver.is_file() and kernels.is_file():
-        profile = shared_object(
-            out / f"{name}.profile.so", name, [driver, kernels], "-DEDGE_PROFILE", threads=threads
-        )
+    profile = shared_object(
+        out / f"{name}.profile.so", name, parts(name, out), "-DEDGE_PROFILE", threads=threads
+    )
     return Built(name=name, card=card, library=library, profile=profile)
 
 
+def parts(name: str, out: Path) -> list[Path]:
+    """What a bundle is made from, for builds with instruments: the driver is compiled again."""
+    return [out / f"{name}.{suffix}" for suffix in ("driver.c", "kernels.o", "data.o")]
+
+
 def shared_object(
-    target: Path, name: str, parts: Sequence[Path], *flags: str, threads: int = 1
+    target: Path, name: str, objects: Sequence[Path], *flags: str, threads: int = 1
 ) -> Path:
-    """The shared object ``target`` of the harness for model ``name`` with ``parts``."""
+    """The shared object ``target`` of the harness for model ``name`` with ``objects``."""
     data = paths.data_dir()
-    pool = [data / POOL, f"-DEDGE_THREADS={threads}"] if threads > 1 else []
+    pool: list[str | Path] = [data / POOL, f"-DEDGE_THREADS={threads}"] if threads > 1 else []
+    flags = (f"-DEDGE_MODEL={name}", f"-I{data / POOL.parent}", *flags)
     process.run(
         [
-            *compiler.zig(),
-            *("cc", "-O2", "-shared", "-fPIC", "-fno-sanitize=undefined", "-fvisibility=hidden"),
-            *(f"-DEDGE_MODEL={name}", f"-I{data / POOL.parent}", *flags),
-            *(data / HARNESS, *parts, *pool),
-            *("-o", target),
+            *(*compiler.zig(), "cc", "-O2", "-shared", "-fPIC", "-fno-sanitize=undefined"),
+            *("-fvisibility=hidden", *flags),
+            *[data / HARNESS, *objects, *pool, "-o", target],
         ],
         what=f"link the bench of {name}",
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 from edgebuild.errors.kernels import COUNT_FAILED, NO_COUNTER
 from edgebuild.host import compiler, paths, process
-from edgebuild.kernels import bundle, naming
+from edgebuild.kernels import bench_build, bundle, naming
 from edgebuild.model.profile import Cpu
 
 SOURCES = Path("runtime/native/bench")
@@ -105,16 +105,15 @@ def link(
     metal = MACHINES[arch]
     sources = paths.data_dir() / SOURCES
     target = out / f"{name}.{'profile' if profile else 'count'}.elf"
-    parts = [out / f"{name}.o"]
-    if profile:
-        parts = [out / f"{name}.driver.c", out / f"{name}.kernels.o"]
+    objects = bench_build.parts(name, out) if profile else [out / f"{name}.o"]
+    inputs: list[str | Path] = [sources / "metal.c", sources / metal.start, *objects]
     process.run(
         [
             *(*compiler.zig(), "cc", "-target", metal.triple, "-static", "-O2", "-fno-pie"),
             *("-fno-sanitize=undefined", "-fno-stack-protector"),
             *(f"-Wl,--image-base={metal.image_base}", "-Wl,-e,metal_start", "-Wl,--gc-sections"),
             *(*metal.flags, *_definitions(name, card), *(["-DEDGE_PROFILE"] if profile else [])),
-            *(sources / "metal.c", sources / metal.start, *parts, "-o", target),
+            *(*inputs, "-o", target),
         ],
         what=f"link the instruction count of {name}",
     )

@@ -5,7 +5,7 @@ Reads one job as JSON from standard input and writes one answer to standard outp
 module imports the other runtimes: they are optional, and a crash of one is one failed step.
 
 Job: ``{"models": [{"name", "seed", "seconds", "threads", "contestants": {NAME: {"path", …}}}]}``.
-Answer: ``{"models": [{"name", "samples_ns": {NAME: [..]}, "layers_ns": [[..], ..] | null,
+Answer: ``{"models": [{"name", "samples_ns": {NAME: [..]}, "layers_ns": [[..], ..],
 "difference": {NAME: float}}]}``.
 """
 
@@ -65,6 +65,15 @@ def random_input(generator: np.random.Generator, shape: Sequence[int], dtype: st
         limits = np.iinfo(kind)
         return generator.integers(limits.min, limits.max + 1, tuple(shape)).astype(kind)
     return generator.integers(0, 2, tuple(shape)).astype(kind)
+
+
+def twin_value(value: Array, shape: Sequence[int], kind: str) -> Array:
+    """``value`` as the same network in ONNX takes it: planes apart, bytes without sign."""
+    if list(value.shape) != list(shape) and value.ndim == 4:
+        value = np.ascontiguousarray(value.transpose(0, 3, 1, 2))
+    if value.dtype == np.int8 and kind == "tensor(uint8)":
+        value = (value.astype(np.int16) + 128).astype(np.uint8)
+    return value
 
 
 def aligned(size_bytes: int) -> Array:
@@ -153,7 +162,7 @@ def onnxruntime(path: str, inputs: Sequence[Array], threads: int) -> Contestant:
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     binding = session.io_binding()
     for info, value in zip(session.get_inputs(), inputs, strict=True):
-        binding.bind_cpu_input(info.name, value)
+        binding.bind_cpu_input(info.name, twin_value(value, info.shape, info.type))
     for info in session.get_outputs():
         binding.bind_output(info.name)
     run, bound = session._sess.run_with_iobinding, binding._iobinding
@@ -215,19 +224,14 @@ def measure(model: Mapping[str, Any]) -> dict[str, Any]:
             for name, each in contestants.items()
             if name != "edgebuild"
         },
-        "layers_ns": layers(ours, card, inputs),
+        "layers_ns": layers(ours["profile"], card, inputs),
     }
 
 
-def layers(
-    ours: Mapping[str, Any], card: Mapping[str, Any], inputs: Sequence[Array]
-) -> list[list[float]] | None:
-    """Nanoseconds of each operator, one row per round, from the profiling build if there is one."""
-    if "profile" not in ours:
-        return None
-    bundle = Bundle(ours["profile"], card, inputs)
-    once = max(1, bundle.run(1))
-    repetitions = max(1, WARM_UP_NS // once)
+def layers(library: str, card: Mapping[str, Any], inputs: Sequence[Array]) -> list[list[float]]:
+    """Nanoseconds of each operator, one row per round, from the profiling build."""
+    bundle = Bundle(library, card, inputs)
+    repetitions = max(1, WARM_UP_NS // max(1, bundle.run(1)))
     return [bundle.profile(repetitions, len(card["operators"])) for _ in range(PROFILE_ROUNDS)]
 
 
