@@ -43,7 +43,8 @@ def test_a_file_without_a_last_newline(tmp_path: Path) -> None:
 def test_git_headers_dates_and_dropped_spaces(tmp_path: Path) -> None:
     diff = (
         b"From: someone\n---\n file | 2 +-\n\ndiff --git a/file b/file\nindex 1..2\n"
-        b"--- a/file\t2020-01-01\n+++ b/file\t2020-01-02\n@@ -1,3 +1,3 @@ f()\n a\n\n-b\n+c\n-- \n2.1\n"
+        b"--- a/file\t2020-01-01\n+++ b/file\t2020-01-02\n"
+        b"@@ -1,3 +1,3 @@ f()\n a\n\n-b\n+c\n-- \n2.1\n"
     )
     assert _apply(tmp_path, diff, b"a\n\nb\n") == b"a\n\nc\n"
 

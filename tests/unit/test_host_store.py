@@ -373,11 +373,11 @@ def test_a_meter_that_was_stopped_ends_its_downloads() -> None:
 
 
 SOURCE = {
-    "hello_1.0.orig.tar.xz": tar([("hello-1.0", None), ("hello-1.0/hello.c", b"one\ntwo\nthree\n")]),
+    "hello_1.0.orig.tar.xz": tar([("hello-1.0", None), ("hello-1.0/hello.c", b"one\ntwo\n3\n")]),
     "hello_1.0-1.debian.tar.xz": tar([
         ("debian/patches/series", b"# comment\nfirst.patch -p1\n\nsecond.patch\n"),
         ("debian/patches/first.patch",
-         b"Why: because\n--- a/hello.c\n+++ b/hello.c\n@@ -1,3 +1,3 @@\n one\n-two\n+TWO\n three\n"),
+         b"Why: x\n--- a/hello.c\n+++ b/hello.c\n@@ -1,3 +1,3 @@\n one\n-two\n+TWO\n 3\n"),
         ("debian/patches/second.patch",
          b"--- /dev/null\n+++ b/sub/new.c\n@@ -0,0 +1 @@\n+new\n"),
     ]),
@@ -390,7 +390,7 @@ def test_a_source_is_unpacked_and_patched(archive: FakeArchive, tmp_path: Path) 
     locked = lock(sources=[package("hello", *made, arch="source")])
     cache = _store(tmp_path, archive.address)
     tree = cache.source(locked, "hello")
-    assert (tree / "hello.c").read_text() == "one\nTWO\nthree\n"
+    assert (tree / "hello.c").read_text() == "one\nTWO\n3\n"
     assert (tree / "sub/new.c").read_text() == "new\n"
     with pytest.raises(EdgebuildError) as caught:
         cache.source(locked, "goodbye")

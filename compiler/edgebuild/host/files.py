@@ -19,6 +19,7 @@ from edgebuild.errors.inputs import DISK_FULL, UNUSABLE_DIRECTORY
 # From linux/fcntl.h and linux/fs.h.
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+_REFUSED = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
 
 
 def digest(path: Path) -> str:
@@ -39,7 +40,7 @@ def told_plainly(where: Path) -> Iterator[None]:
                 where=str(where),
                 hint="free some space, or set EDGEBUILD_CACHE and --out to a larger disk",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in _REFUSED:
             raise UNUSABLE_DIRECTORY(
                 f"cannot read or write: {error.strerror}",
                 where=str(error.filename or where),
