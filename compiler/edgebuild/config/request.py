@@ -73,6 +73,4 @@ def model_file(path: Path) -> ModelFile:
 def model_name(path: Path) -> str:
     """A C identifier from a file's name: ``[a-z0-9_]``, at most 32 characters, no digit first."""
     name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")[:MAX_NAME].rstrip("_")
-    if not name:
-        raise INVALID_VALUE(f"'{path.name}' gives no model name", where=str(path))
-    return f"m{name}"[:MAX_NAME] if name[0].isdigit() else name
+    return f"m_{name}"[:MAX_NAME] if not name or name[0].isdigit() else name

@@ -172,6 +172,30 @@ def _cards(c: Context) -> list[dict[str, Any]]:
     return [c.json(bundle_files(name)[2]) for name in c.step.parameters["models"]]
 
 
+def report(c: Context) -> None:
+    """Draw the report."""
+    from edgebuild.trust import report as facts
+    from edgebuild.trust import report_page
+
+    profile = c.profile()
+    names = c.step.parameters["models"]
+    (c.out / "images").mkdir()
+    report_page.write(
+        facts.Facts(
+            profile=profile,
+            version=c.plan.version,
+            fit=c.json("fit.json"),
+            cards=_cards(c),
+            checks={name: c.json(f"check/{name}.json") for name in names},
+            payload=c.json("payload.json") if "payload.json" in c.step.sources else None,
+            artifacts=_images(c),
+            executable=c.work / "images" / executable(profile),
+        ),
+        c.out / "images/report.json",
+        c.out / "images/report.html",
+    )
+
+
 def seal(c: Context) -> None:
     """Sign every artifact, attest how they were made, and verify the whole as a user would."""
     from edgebuild.pipeline import signing
@@ -207,5 +231,6 @@ CHAPTERS: Mapping[str, Callable[[Context], None]] = {
     "base": base,
     "firmware": firmware,
     "sbom": sbom,
+    "report": report,
     "seal": seal,
 }
