@@ -80,13 +80,3 @@ def licences(release: Path, *, as_json: bool) -> None:
         print(json.dumps([dict(zip(("name", "version", "licence"), r, strict=True)) for r in rows]))
     else:
         print(show.table(("name", "version", "licence"), rows))
-
-
-def bench(arguments: argparse.Namespace) -> None:
-    """Time kernels, here or by counted instructions on a target."""
-    from edgebuild.kernels import bench as benches
-
-    models = arguments.model or [paths.data_dir() / "demo" / "kws.tflite"]
-    against = tuple(filter(None, (arguments.against or "").split(",")))
-    result = benches.run([model_file(m).path for m in models], against=against)
-    print(json.dumps(result, indent=1) if arguments.json else benches.table(result))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import edgebuild
-from edgebuild.cli import build, debian, examine, release
+from edgebuild.cli import benchmark, build, debian, examine, release
 
 EXAMPLES = """examples:
   edgebuild --target rpi4                               a release with the demo model
@@ -192,10 +192,16 @@ def _release_commands(commands: Commands) -> None:
     )
     bench.add_argument("--target", metavar="NAME", help="count instructions of this target instead")
     bench.add_argument(
-        "--host", action="store_true", default=False, help="measured against predicted times here"
+        "--host",
+        action="store_true",
+        default=False,
+        help="time on this machine, with predicted times beside; the default without --target",
+    )
+    bench.add_argument(
+        "--threads", metavar="N", type=int, default=1, help="threads of every runtime; default: 1"
     )
     _source_options(bench)
-    bench.set_defaults(run=examine.bench)
+    bench.set_defaults(run=benchmark.bench)
 
 
 def _other_commands(commands: Commands) -> None:

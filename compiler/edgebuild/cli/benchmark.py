@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``bench``: kernels timed on this machine, or counted in instructions for a target."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from edgebuild.cli import show
+from edgebuild.cli.build import read_lock
+from edgebuild.config import profiles
+from edgebuild.config.request import model_file
+from edgebuild.host import paths, tools
+from edgebuild.host.store import Store
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    """Print the tables, or JSON."""
+    from edgebuild.kernels import bench_table
+
+    given = arguments.model or [paths.data_dir() / "demo" / "kws.tflite"]
+    models = [model_file(path).path for path in given]
+    with tempfile.TemporaryDirectory(prefix="edgebuild-bench-") as work:
+        if arguments.target:
+            result = counted(arguments, models, Path(work))
+            text = bench_table.counts
+        else:
+            result = timed(arguments, models, Path(work))
+            text = bench_table.table
+    print(json.dumps(result, indent=1) if arguments.json else text(result))
+
+
+def timed(arguments: argparse.Namespace, models: list[Path], work: Path) -> Mapping[str, Any]:
+    """Times on this machine, runs interleaved with those of the peers."""
+    from edgebuild.host import processor
+    from edgebuild.kernels import bench as benches
+    from edgebuild.kernels import hostcpu
+
+    return benches.run(
+        models,
+        cpu=hostcpu.describe(processor.this_processor()),
+        work=work,
+        memory_bytes_per_s=10e9,
+        against=tuple(filter(None, (arguments.against or "").split(","))),
+        threads=arguments.threads,
+    )
+
+
+def counted(arguments: argparse.Namespace, models: list[Path], work: Path) -> Mapping[str, Any]:
+    """Instructions on a target, on its emulated machine."""
+    from edgebuild.kernels import bench_count
+
+    profile = profiles.load(arguments.target, paths.data_dir() / "targets")
+    lock = read_lock()
+    store = Store(
+        cache=paths.cache_dir(),
+        mirror=arguments.mirror,
+        offline=arguments.offline,
+        progress=show.fetching,
+    )
+    return bench_count.run(
+        models,
+        cpu=profile.cpu,
+        emulator=tools.tool(store, lock, profile.emulator.system),
+        qemu_cpu=profile.emulator.cpu,
+        work=work,
+    )
