@@ -22,9 +22,8 @@ bool make_directory(const char *path, mode_t mode, uid_t owner);
 
 /* modules.c: drivers named in a manifest, loaded when a device asks for them. */
 bool modules_read(const char *directory);
-void modules_load_always(void);
-int modules_match(const char *alias); /* number of modules that this alias loaded */
-int modules_coldplug(void);
+void modules_match(const char *alias);
+int modules_coldplug(bool always); /* for the devices that are there; how many it loaded */
 int uevent_open(void);
 void uevent_read(int socket_fd); /* matches what new devices announce */
 

@@ -16,22 +16,35 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { MODULES_MAX = 256 };
+enum { MODULES_MAX = 256, PATTERNS_MAX = 16384, WORKERS = 3 };
 
 struct module {
-  char *file, *depends, *policy, *aliases; /* aliases: tab separated */
+  char *file, *depends, *policy;
+  int first_pattern, end_pattern;
   bool tried;
 };
 
 static struct module modules[MODULES_MAX];
 static int module_count;
+static char *patterns[PATTERNS_MAX];
+static int pattern_count;
 static char module_directory[96];
 
 static char *next_field(char **rest) {
   char *field = strsep(rest, "\t");
   return field ? field : (char *)"";
+}
+
+/* The initramfs has loaded most before the root file system's turn; the kernel would check a
+ * module's signature before it says that it has the module already. */
+static bool is_loaded(const struct module *module) {
+  char path[256];
+  size_t bytes = strcspn(module->file, ".");
+  snprintf(path, sizeof path, "/sys/module/%.*s/initstate", (int)bytes, module->file);
+  return access(path, F_OK) == 0;
 }
 
 bool modules_read(const char *directory) {
@@ -42,13 +55,16 @@ bool modules_read(const char *directory) {
   if (stat(path, &info) != 0) return false;
   char *text = malloc((size_t)info.st_size + 1); /* kept: the table points into it */
   if (!text || read_file(path, text, (size_t)info.st_size + 1) < 0) return false;
-  module_count = 0;
+  module_count = pattern_count = 0;
   for (char *line; module_count < MODULES_MAX && (line = strsep(&text, "\n")) && *line;) {
     struct module *module = &modules[module_count++];
     module->file = next_field(&line);
     module->depends = next_field(&line);
     module->policy = next_field(&line);
-    module->aliases = line ? line : (char *)"";
+    module->first_pattern = pattern_count;
+    while (line && pattern_count < PATTERNS_MAX) patterns[pattern_count++] = strsep(&line, "\t");
+    module->end_pattern = pattern_count;
+    module->tried = is_loaded(module);
   }
   return true;
 }
@@ -57,6 +73,7 @@ static bool load(struct module *module, int depth) {
   char path[256];
   if (module->tried || depth > 16) return false;
   module->tried = true;
+  if (is_loaded(module)) return false; /* by another worker, by now */
   for (char *at = module->depends; *at && *at != '-';) {
     long index = strtol(at, &at, 10);
     if (index >= 0 && index < module_count) load(&modules[index], depth + 1);
@@ -71,49 +88,76 @@ static bool load(struct module *module, int depth) {
   return result == 0;
 }
 
-void modules_load_always(void) {
-  for (int i = 0; i < module_count; i++)
-    if (strcmp(modules[i].policy, "always") == 0) load(&modules[i], 0);
+/* Nearly all patterns differ from an alias before their first wildcard: deciding that here, and
+ * not in fnmatch, takes a second off the start of an emulated machine. */
+static bool matches(const char *pattern, const char *alias) {
+  size_t at = 0;
+  while (pattern[at] && pattern[at] != '*' && pattern[at] != '?' && pattern[at] != '[') {
+    if (pattern[at] != alias[at]) return false;
+    at++;
+  }
+  return fnmatch(pattern + at, alias + at, 0) == 0;
 }
 
 static bool wants(const struct module *module, const char *alias) {
-  char pattern[256];
-  for (const char *at = module->aliases; *at;) {
-    size_t bytes = strcspn(at, "\t");
-    if (bytes < sizeof pattern) {
-      memcpy(pattern, at, bytes);
-      pattern[bytes] = 0;
-      if (fnmatch(pattern, alias, 0) == 0) return true;
-    }
-    at += bytes + (at[bytes] == '\t');
-  }
+  for (int i = module->first_pattern; i < module->end_pattern; i++)
+    if (matches(patterns[i], alias)) return true;
   return false;
 }
 
-int modules_match(const char *alias) {
-  int loaded = 0;
+static void mark(const char *alias, bool *wanted) {
   for (int i = 0; i < module_count; i++)
-    if (!modules[i].tried && wants(&modules[i], alias)) loaded += load(&modules[i], 0);
-  return loaded;
+    if (!modules[i].tried && !wanted[i]) wanted[i] = wants(&modules[i], alias);
 }
 
-static int match_all(const char *pattern) {
+static void mark_all(const char *pattern, bool *wanted) {
   glob_t found;
   char alias[2048];
-  int loaded = 0;
-  if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0) return 0;
+  if (glob(pattern, GLOB_NOSORT, NULL, &found) != 0) return;
   for (size_t i = 0; i < found.gl_pathc; i++) {
     if (read_file(found.gl_pathv[i], alias, sizeof alias) <= 0) continue;
     alias[strcspn(alias, "\n")] = 0;
-    loaded += modules_match(alias);
+    mark(alias, wanted);
   }
   globfree(&found);
-  return loaded;
 }
 
-int modules_coldplug(void) {
-  return match_all("/sys/bus/*/devices/*/modalias") + match_all("/sys/class/input/*/modalias") +
-         match_all("/sys/devices/system/cpu/modalias");
+/* Checking signatures and probing devices takes most of the time: share it among CPUs. The
+ * kernel copes with two processes that load one module. Returns how many were to be loaded. */
+static int load_wanted(const bool *wanted) {
+  pid_t workers[WORKERS];
+  int count = 0;
+  for (int worker = 0; worker < WORKERS; worker++) {
+    workers[worker] = fork();
+    if (workers[worker] > 0) continue;
+    for (int i = 0, turn = 0; i < module_count; i++)
+      if (wanted[i] && (turn++ % WORKERS == worker || workers[worker] < 0)) load(&modules[i], 0);
+    if (workers[worker] == 0) _exit(0);
+  }
+  for (int i = 0; i < module_count; i++) {
+    modules[i].tried |= wanted[i];
+    count += wanted[i];
+  }
+  for (int worker = 0; worker < WORKERS; worker++)
+    if (workers[worker] > 0) waitpid(workers[worker], NULL, 0);
+  return count;
+}
+
+void modules_match(const char *alias) {
+  for (int i = 0; i < module_count; i++)
+    if (!modules[i].tried && wants(&modules[i], alias)) load(&modules[i], 0);
+}
+
+int modules_coldplug(bool always) {
+  bool wanted[MODULES_MAX] = {false};
+  bool any = false;
+  for (int i = 0; always && i < module_count; i++)
+    wanted[i] = !modules[i].tried && strcmp(modules[i].policy, "always") == 0;
+  mark_all("/sys/bus/*/devices/*/modalias", wanted);
+  mark_all("/sys/class/input/*/modalias", wanted);
+  mark_all("/sys/devices/system/cpu/modalias", wanted);
+  for (int i = 0; i < module_count; i++) any |= wanted[i];
+  return any ? load_wanted(wanted) : 0;
 }
 
 int uevent_open(void) {
@@ -136,5 +180,5 @@ void uevent_read(int socket_fd) {
       if (strncmp(at, "MODALIAS=", 9) == 0) modules_match(at + 9);
   }
   /* The kernel drops announcements when it must: look at everything again. */
-  if (bytes < 0 && errno == ENOBUFS) modules_coldplug();
+  if (bytes < 0 && errno == ENOBUFS) modules_coldplug(false);
 }

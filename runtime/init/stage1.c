@@ -53,9 +53,8 @@ static bool find_partition(const char *name, const char *beside, char *out, size
 static bool wait_for_partition(const char *name, char *out, size_t room) {
   struct pollfd events = {.fd = uevent_open(), .events = POLLIN};
   int64_t end = now_ms() + ROOT_WAIT_MS;
-  modules_load_always();
   do {
-    while (modules_coldplug() > 0) continue; /* a bus driver shows new devices */
+    while (modules_coldplug(true) > 0) continue; /* a bus driver shows new devices */
     if (find_partition(name, NULL, out, room)) break;
     poll(&events, 1, RETRY_MS);
     if (events.fd >= 0) uevent_read(events.fd);

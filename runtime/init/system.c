@@ -105,7 +105,7 @@ static void set_up(void) {
   bring_up_loopback();
   read_configuration();
   if (!modules_read("/usr/lib/edge/modules")) log_line("init", "no module manifest");
-  modules_coldplug();
+  modules_coldplug(true);
 }
 
 static int open_signals(void) {
