@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Schedules: from a kernel's spec and a processor to functions that LLVM compiles as they are.
+
+One file per operator family; each is a function of shapes and of ``isa.Isa``. The same input
+always gives the same code, and no search is involved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tvm
+
+from edgebuild.kernels import specs
+from edgebuild.kernels.tir import (
+    conv2d, depthwise, elementwise, isa, matmul, movement, normalise, pooling, reduction,
+)  # fmt: skip
+from edgebuild.kernels.tir.frame import Build, Kernel, Phase
+from edgebuild.model.profile import Cpu
+
+_FAMILIES: dict[type[Any], Callable[[Any, Build], None]] = {
+    specs.Conv2d: conv2d.conv2d,
+    specs.Dense: conv2d.dense,
+    specs.Depthwise2d: depthwise.depthwise,
+    specs.Pool2d: pooling.pool,
+    specs.Reduce: reduction.reduce,
+    specs.Softmax: normalise.softmax,
+    specs.LayerNorm: normalise.layer_norm,
+    specs.Elementwise: elementwise.build,
+    specs.Matmul: matmul.matmul,
+    specs.Copy: movement.copy,
+    specs.Pad: movement.pad,
+    specs.Gather: movement.gather,
+}
+
+
+def kernel(spec: specs.Spec, cpu: Cpu, name: str) -> Kernel:
+    """The functions of a spec on a processor; ``name`` is the C symbol of the first."""
+    build = Build(spec, isa.of(cpu), name)
+    _FAMILIES[type(spec)](spec, build)
+    return build.kernel()
+
+
+def compile(functions: Sequence[Any], cpu: Cpu) -> bytes:
+    """An object file with the functions' symbols, for the processor."""
+    from tempfile import TemporaryDirectory
+    from pathlib import Path
+
+    module = module_of(functions, cpu)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "kernels.o"
+        module.write_to_file(str(path), "o")
+        return path.read_bytes()
+
+
+def module_of(functions: Sequence[Any], cpu: Cpu) -> Any:
+    """TVM's module of compiled functions."""
+    named = {str(f.attrs["global_symbol"]): f for f in functions}
+    return tvm.get_global_func("target.build.llvm")(tvm.IRModule(named), isa.target(cpu))
+
+
+__all__ = ["Kernel", "Phase", "compile", "kernel", "module_of"]

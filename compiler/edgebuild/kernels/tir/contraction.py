@@ -1,0 +1,308 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The register tile that conv2d, dense and matmul share.
+
+``rows`` positions of the left side times ``vectors`` vectors of outputs stay in registers while
+the contracted axis is walked; then the epilogue runs on them and they are stored. Per step the
+tile loads rows + vectors operands for rows * vectors multiply-adds, hence: as square as the
+registers allow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from edgebuild.kernels.program import Program
+from edgebuild.kernels.tir.constants import Array, Block, Constants
+from edgebuild.kernels.tir.emit import Index, Memory, Registers, const, shuffle
+from edgebuild.kernels.tir.frame import Frame, pieces, store
+from edgebuild.kernels.tir.isa import Isa
+from edgebuild.kernels.tir.products import Form, Steps
+from edgebuild.kernels.tir.scalars import Point, Programs
+
+#: Independent chains of additions that hide the latency of a multiply-add.
+CHAINS = 8
+#: Steps written out in the innermost loop.
+UNROLL = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """The contracted axis: nested loops over (count, stride of the left side), then a run."""
+
+    outer: tuple[tuple[int, int], ...]
+    run: int  # neighbouring elements
+    group: int
+
+    @property
+    def steps(self) -> int:
+        return -(-self.run // self.group)
+
+    @property
+    def positions(self) -> int:
+        return prod(count for count, _ in self.outer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """How ``channels`` outputs become blocks of ``vectors`` vectors, the last one smaller."""
+
+    channels: int
+    lanes: int
+    vectors: int
+
+    @property
+    def total(self) -> int:
+        return -(-self.channels // self.lanes)
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.total // self.vectors)
+
+    @property
+    def tail(self) -> int:
+        """Vectors of the last block if it is smaller or not whole, else 0."""
+        whole = self.channels % (self.lanes * self.vectors) == 0
+        return 0 if whole else self.total - (self.blocks - 1) * self.vectors
+
+    @property
+    def padded(self) -> int:
+        return self.total * self.lanes
+
+    @property
+    def width(self) -> int:
+        return self.vectors * self.lanes
+
+
+def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
+    """Vectors of a block: up to 4 (more for few rows), the choice that wastes least."""
+    total = -(-channels // how.lanes)
+    most = max(1, registers(isa, how) // (2 if how.lanes > isa.lanes else 1))
+    limit = 4 if rows > 2 else max(1, min(8, most // (rows + 2)))
+    if how.lanes > isa.lanes:
+        limit = max(1, limit // 2)
+    if total <= limit:
+        return Split(channels=channels, lanes=how.lanes, vectors=total)
+    best = min(range(limit, max(1, limit // 2) - 1, -1), key=lambda v: -total % v)
+    return Split(channels=channels, lanes=how.lanes, vectors=best)
+
+
+def registers(isa: Isa, how: Form) -> int:
+    """Registers of a tile, counted in accumulator vectors of the form."""
+    return isa.registers
+
+
+def rows_of(isa: Isa, how: Form, vectors: int, rows: int) -> int:
+    """Rows of a tile: what the registers leave, evened out over the positions there are."""
+    cost = max(1, how.lanes // isa.lanes)  # registers of one accumulator
+    held = isa.registers - vectors * cost - (2 if how.block == 1 else 1)
+    each = vectors * cost + (1 if how.block > 1 else 0)
+    most = max(1, held // each)
+    tiles = -(-rows // most)
+    return -(-rows // tiles)
+
+
+def bias_first(program: Program, channels: int) -> int | None:
+    """The operand that the first step adds per channel, if it can start the accumulator."""
+    if not program.steps or program.steps[0].function != "add":
+        return None
+    first = program.steps[0]
+    others = [n for n in first.arguments if n != 0]
+    if len(others) != 1 or others[0] >= len(program.operands):
+        return None
+    number = others[0]
+    operand = program.operands[number]
+    used = [n for step in program.steps[1:] for n in step.arguments]
+    size = prod(operand.shape)
+    fits = size == 1 or (size == channels and operand.shape[-1] == channels)
+    if operand.source != "constant" or not fits or 0 in used or number in used:
+        return None
+    return number
+
+
+class Weights:
+    """The packed right side and the accumulators' start, in the kernel's constants."""
+
+    def __init__(
+        self, block: Block, how: Form, cut: Split, walk: Walk, *, groups: int, dtype: str,
+        bias: int | None, zero: int, natural: Callable[[Constants], Array],
+    ) -> None:  # fmt: skip
+        """``natural`` gives (groups * channels, positions, run)."""
+        self._form, self._cut, self._walk = how, cut, walk
+        self.dtype = dtype
+        self._per_group = cut.padded * walk.positions * walk.steps * walk.group
+        kind = "float32" if dtype == "float32" else "int32"
+
+        def start(c: Constants) -> Array:
+            sums = natural(c).astype(np.int64 if kind == "int32" else np.float32).sum(axis=(1, 2))
+            result = sums * -(zero + how.bias) if kind == "int32" else np.zeros_like(sums)
+            if bias is not None:
+                result = result + c[f"p{bias}"].reshape(-1)
+            result = result.reshape(groups, cut.channels)
+            return np.pad(result, ((0, 0), (0, cut.padded - cut.channels)))
+
+        self.start_at: int | None = None
+        if kind == "int32" or bias is not None:
+            self.start_at = block.reserve("start", kind, groups * cut.padded, start)
+        self._at = block.reserve(
+            "weights", dtype, groups * self._per_group,
+            lambda c: pack(natural(c), how, cut, walk, groups),
+        )  # fmt: skip
+        self.kind = kind
+
+    def at(self, group: Index, block: Index) -> Index:
+        """The first element of a block's weights."""
+        size = self.position(self._cut.vectors) * self._walk.positions
+        return self._at + group * self._per_group + block * size
+
+    def position(self, vectors: int) -> int:
+        """Elements of one position of the walk, in a block of ``vectors``."""
+        return self._walk.steps * vectors * self._form.lanes * self._walk.group
+
+
+def pack(natural: Array, how: Form, cut: Split, walk: Walk, groups: int) -> Array:
+    """(groups * channels, positions, run) -> blocks of [position][step][vector][lane][group]."""
+    padded_run = walk.steps * walk.group
+    w = natural.reshape(groups, cut.channels, walk.positions, walk.run)
+    w = np.pad(w, ((0, 0), (0, cut.padded - cut.channels), (0, 0), (0, padded_run - walk.run)))
+    w = w.reshape(groups, cut.total, how.lanes, walk.positions, walk.steps, walk.group)
+    parts = []
+    for g in range(groups):
+        for first in range(0, cut.total, cut.vectors):
+            block = w[g, first : first + cut.vectors]
+            parts.append(block.transpose(2, 3, 0, 1, 4).reshape(-1))
+    return np.concatenate(parts) if parts else w.reshape(-1)
+
+
+class Tile:
+    """Emits tiles of one contraction."""
+
+    def __init__(
+        self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Weights,
+        programs: Programs, skip: int,
+    ) -> None:  # fmt: skip
+        self._frame, self._form, self._walk = frame, how, walk
+        self._cut, self._weights, self._programs = cut, weights, programs
+        self._skip = skip
+        self._steps = Steps(frame.w, frame.isa, how)
+
+    def emit(
+        self, left: Memory, bases: Sequence[Index], points: Sequence[tuple[Index, ...]],
+        stores: Sequence[Index], group: Index, block: Index, *, tail: bool,
+    ) -> None:  # fmt: skip
+        """One tile. ``points``: coordinates without the channel; ``stores``: offsets of channel 0."""
+        vectors = self._cut.tail if tail else self._cut.vectors
+        channel = self._frame.w.let_index(block * self._cut.width + group * self._cut.channels)
+        start = block * self._cut.width + group * self._cut.padded
+        block_at = self._frame.w.let_index(self._weights.at(group, block))
+        sums = self._sums(left, bases, block_at, start, vectors)
+        left_over = self._cut.channels - (self._cut.blocks - 1) * self._cut.width
+        for v in range(vectors):
+            valid = min(self._cut.lanes, left_over - v * self._cut.lanes)
+            valid = valid if tail else self._cut.lanes
+            for m in range(len(bases)):
+                self._finish(
+                    sums.get(m * vectors + v), points[m], stores[m],
+                    channel + v * self._cut.lanes, valid,
+                )  # fmt: skip
+
+    def _finish(
+        self, value: object, point: tuple[Index, ...], at: Index, channel: Index, valid: int
+    ) -> None:
+        """Epilogue and store; a tail goes out in vectors of powers of two."""
+        w, lanes = self._frame.w, self._cut.lanes
+        value = w.let(value)
+        sizes = [lanes] if valid == lanes else pieces(valid, lanes)
+        first = 0
+        for size in sizes:
+            part = value
+            if size != lanes:
+                part = w.let(shuffle([value], list(range(first, first + size))))
+            place = w.let_index(channel + first)
+            done = self._programs.run(
+                Point(coordinates=(*point, place), lanes=size), part, skip=self._skip
+            )
+            store(self._frame.output, at + place, done)
+            first += size
+
+    def _sums(
+        self, left: Memory, bases: Sequence[Index], weights: Index, start: Index, vectors: int
+    ) -> Registers:
+        w, count = self._frame.w, len(bases) * vectors
+        chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
+        chains = min(chains, max(1, self._walk.steps))
+        sums = w.registers(self._weights.kind, self._form.lanes, count * chains, "sum")
+        for m in range(len(bases)):
+            for v in range(vectors):
+                sums.set(m * vectors + v, self._start(start, v))
+        for extra in range(count, count * chains):
+            sums.set(extra, self._steps.zero())
+        self._walk_positions(left, bases, weights, vectors, sums, chains)
+        for chain in range(1, chains):
+            for i in range(count):
+                sums.set(i, sums.get(i) + sums.get(chain * count + i))
+        return sums
+
+    def _start(self, start: Index, v: int) -> object:
+        if self._weights.start_at is None:
+            return self._steps.zero()
+        at = start + (self._weights.start_at + v * self._form.lanes)
+        return self._frame.constants.load(at, self._weights.kind, self._form.lanes)
+
+    def _walk_positions(
+        self, left: Memory, bases: Sequence[Index], weights: Index, vectors: int,
+        sums: Registers, chains: int,
+    ) -> None:  # fmt: skip
+        w, shift, number = self._frame.w, 0, 0
+        with ExitStack() as stack:
+            for count, stride in self._walk.outer:
+                number = number * count  # type: ignore[assignment]
+                if count > 1:
+                    k = stack.enter_context(w.loop(0, count, "k"))
+                    shift, number = shift + k * stride, number + k
+            moved = [w.let_index(b + shift) for b in bases]
+            at = w.let_index(weights + number * self._weights.position(vectors))
+            self._run(left, moved, at, vectors, sums, chains)
+
+    def _run(
+        self, left: Memory, bases: Sequence[Index], weights: Index, vectors: int,
+        sums: Registers, chains: int,
+    ) -> None:  # fmt: skip
+        """The steps of one run: a loop of several at a time, then the rest."""
+        w, steps = self._frame.w, self._walk.steps
+        unroll = max(UNROLL, self._form.block)
+        whole = steps // unroll if steps > unroll else 0
+        size = vectors * self._form.lanes * self._walk.group
+
+        def some(first: Index, count: int) -> None:
+            shift = first * self._walk.group
+            lefts = [self._steps.left(left, b + shift, count) for b in bases]
+            for step in range(count):
+                at = weights + (first + step) * size
+                rights = [
+                    self._steps.right(
+                        self._frame.constants,
+                        at + v * self._form.lanes * self._walk.group, self._weights.dtype,
+                    )
+                    for v in range(vectors)
+                ]  # fmt: skip
+                chain = step % chains * len(bases) * vectors
+                for m in range(len(bases)):
+                    for v in range(vectors):
+                        i = chain + m * vectors + v
+                        sums.set(i, self._steps.add(sums.get(i), lefts[m][step], rights[v]))
+
+        if whole > 1:
+            with w.loop(0, whole, "s") as s:
+                some(s * unroll, unroll)
+        elif whole:
+            some(0, unroll)
+        if steps > whole * unroll:
+            some(whole * unroll, steps - whole * unroll)
+
+
+__all__ = ["Split", "Tile", "Walk", "Weights", "bias_first", "const", "rows_of", "split"]

@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""TFLite's fixed-point multiplication as vector code, exact for every input.
+
+The reference computes RoundingDivideByPOT(SaturatingRoundingDoublingHighMul(x, m), e). Its first
+part equals floor((x*m + 2**30) / 2**31) for either sign; its second floor((y + 2**(e-1) + s) / 2**e)
+with s = -1 for negative y and e > 0. Two floors in a row are one, so all of it is
+
+    (x*m + 2**30 + half*2**31 - (x*m < 0 ? 2**31 : 0)) >> (31 + e),   half = 2**(e-1), or 0 for e = 0
+
+in 64 bits (where x*m is negative but y is 0, the extra -1 changes nothing). To need only a logical
+shift, which every x86 has for 64-bit lanes, 2**62 is added before it and its image taken off after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import tirx
+
+from edgebuild.kernels.tir.emit import Expr, Writer, bits, cast, const, llvm, shuffle
+from edgebuild.kernels.tir.isa import Isa
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """A multiplier in the form above, per channel or for all: what the vector code reads."""
+
+    multiplier: Integers
+    zero: int
+    left: Integers  # shifted left by this first, wrapping in 32 bits
+    right: Integers  # exponent of the rounding division
+    addend: Integers  # 64 bits
+    negative: Integers  # taken off where the product is negative
+    shift: Integers
+    offset: Integers  # added to the low 32 bits of the result
+
+
+def scale(multiplier: Integers, shift: Integers, zero: int, *, once: bool) -> Scale:
+    """The constants for MultiplyByQuantizedMultiplier, then + zero. ``once``: one rounding."""
+    left = np.zeros_like(shift) if once else np.maximum(shift, 0)
+    right = np.maximum(-shift, 0)
+    one = np.int64(1)
+    total = 31 - shift if once else 31 + right
+    nudge = one << np.maximum(total - 1, 0) if once else np.full_like(shift, 1 << 30)
+    half = np.where((right > 0) & (not once), one << (30 + right), 0)
+    bias = np.int64(1 << 62)
+    return Scale(
+        multiplier=multiplier, zero=zero, left=left, right=right,
+        addend=nudge + half + bias,
+        negative=np.where((right > 0) & (not once), one << 31, 0),
+        shift=total,
+        offset=zero - (bias >> total),
+    )  # fmt: skip
+
+
+#: Vectors of one ``Scale`` for the lanes at hand: name -> value (int32 or int64 lanes).
+Fetch = Callable[[str], Expr]
+
+
+class Fixed:
+    """Emits the multiplication for a core."""
+
+    def __init__(self, writer: Writer, isa: Isa) -> None:
+        self._w, self._isa = writer, isa
+
+    def split(self, lanes: int) -> bool:
+        """Whether 64-bit constants come as even lanes, then odd lanes."""
+        # a tail starts at a multiple of any power of two that it contains, and of nothing else
+        return self._isa.arch == "x86_64" and lanes > 1 and lanes & (lanes - 1) == 0
+
+    def multiply(self, x: Expr, lanes: int, get: Fetch, *, once: bool, shifts_left: bool) -> Expr:
+        """int32 lanes -> int32 lanes, ``offset`` added."""
+        w = self._w
+        if shifts_left and not once:
+            x = w.let(x << get("left"))
+        if self._isa.arch == "aarch64" and lanes % 4 == 0 and not once:
+            return self._neon(x, lanes, get)
+        if self.split(lanes):
+            return self._even_odd(x, lanes, get)
+        product = w.let(cast(x, "int64") * cast(get("multiplier"), "int64"))
+        return w.let(cast(self._shifted(product, lanes, get, ""), "int32") + get("offset"))
+
+    def _shifted(self, product: Expr, lanes: int, get: Fetch, half: str) -> Expr:
+        w, zero = self._w, const(0, "int64", lanes)
+        total = w.let(product + get("addend" + half))
+        reduced = w.let(total - get("negative" + half))
+        total = w.let(tirx.Select(product < zero, reduced, total))
+        # unsigned, hence logical
+        amount = cast(get("shift" + half), "uint64")
+        return w.let(cast(cast(total, "uint64") >> amount, "int64"))
+
+    def _even_odd(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+        """x86 multiplies 32-bit lanes into 64 bits only in even places (pmuldq)."""
+        w, halves = self._w, []
+        amount = const(32, "int64", lanes // 2)
+        wide_x = w.let(bits(x, "int64", lanes // 2))
+        wide_m = w.let(bits(get("multiplier"), "int64", lanes // 2))
+        for half in ("even", "odd"):
+            a, b = (
+                w.let((v << amount if half == "even" else v) >> amount) for v in (wide_x, wide_m)
+            )
+            done = self._shifted(w.let(a * b), lanes // 2, get, f".{half}")
+            halves.append(w.let(bits(done, "int32", lanes)))
+        order = [i + side * lanes for i in range(0, lanes, 2) for side in (0, 1)]
+        return w.let(w.let(shuffle(halves, order)) + get("offset"))
+
+    def _neon(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+        """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1."""
+        w, parts = self._w, []
+        multiplier, right, zero = get("multiplier"), get("minus_right"), get("zero")
+        for at in range(0, lanes, 4):
+            window = list(range(at, at + 4))
+            y, m, r = (w.let(shuffle([v], window)) for v in (x, multiplier, right))
+            y = w.let(llvm("int32", 4, "llvm.aarch64.neon.sqrdmulh", y, m))
+            y = w.let(y + ((y & r) >> const(31, "int32", 4)))
+            parts.append(w.let(llvm("int32", 4, "llvm.aarch64.neon.srshl", y, r)))
+        joined = w.let(shuffle(parts, list(range(lanes)))) if lanes > 4 else parts[0]
+        return w.let(joined + zero)

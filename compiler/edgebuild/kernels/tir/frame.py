@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The frame of every kernel function: its parameters, its tasks, its constants and scratch.
+
+``void SYMBOL(inputs..., constants, output, scratch, int32 begin, int32 end)``. A kernel is one or
+more phases that run in order; within a phase the tasks [0, tasks) are independent of each other,
+so any split over threads gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+
+from edgebuild.kernels.program import Program
+from edgebuild.kernels.specs import Spec
+from edgebuild.kernels.tir.constants import ALIGNMENT, Array, Block
+from edgebuild.kernels.tir.emit import Expr, Index, Memory, Writer, const, dtype_of
+from edgebuild.kernels.tir.isa import Isa
+from edgebuild.kernels.tir.scalars import Programs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One function. ``func`` is a TIR function that TVM's code generator takes as it is."""
+
+    func: Any
+    symbol: str
+    tasks: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    """A compiled spec: phases to call in order, scratch they share, constants they read."""
+
+    phases: tuple[Phase, ...]
+    scratch_bytes: int
+    pack: Callable[[Sequence[Array]], bytes]
+
+
+class Frame:
+    """One phase being written."""
+
+    def __init__(self, kernel: Build, tasks: int, *, noalias: bool = True) -> None:
+        self.kernel, self.spec, self.isa = kernel, kernel.spec, kernel.isa
+        self.w, self.tasks, self._noalias = Writer(), tasks, noalias
+        arguments = kernel.spec.arguments()
+        self.inputs = {
+            a.name: self.w.pointer(a.name) for a in arguments if a.role == "input"
+        }  # fmt: skip
+        self.constants = self.w.pointer("constants", ALIGNMENT)
+        self.output: Memory = self.w.pointer("output")
+        self.scratch: Memory = self.w.pointer("scratch", ALIGNMENT)
+        self.begin, self.end = self.w.number("begin"), self.w.number("end")
+
+    def programs(
+        self, program: Program, domain: Sequence[int],
+        strides: dict[int, tuple[int, ...]] | None = None,
+    ) -> Programs:  # fmt: skip
+        return Programs(self.w, self.isa, program, domain, self.inputs, self.kernel.block,
+                        self.constants, strides)  # fmt: skip
+
+    @contextmanager
+    def each_task(self) -> Iterator[Expr]:
+        with self.w.loop(self.begin, self.end, "task") as task:
+            yield task
+
+    def finish(self) -> None:
+        number = len(self.kernel.phases)
+        symbol = self.kernel.name if number == 0 else f"{self.kernel.name}_{number}"
+        func = self.w.function(symbol, noalias=self._noalias)
+        self.kernel.phases.append(Phase(func=func, symbol=symbol, tasks=self.tasks))
+
+
+class Build:
+    """A kernel being written."""
+
+    def __init__(self, spec: Spec, isa: Isa, name: str) -> None:
+        self.spec, self.isa, self.name = spec, isa, name
+        self.block, self.phases = Block(), list[Phase]()
+        self.scratch_bytes = 0
+
+    def scratch(self, size_bytes: int) -> int:
+        """Reserve scratch; returns its byte offset."""
+        at = self.scratch_bytes
+        self.scratch_bytes += -(-size_bytes // ALIGNMENT) * ALIGNMENT
+        return at
+
+    def frame(self, tasks: int, *, noalias: bool = True) -> Frame:
+        return Frame(self, tasks, noalias=noalias)
+
+    def kernel(self) -> Kernel:
+        names = [a.name for a in self.spec.arguments() if a.role == "constant"]
+        block = self.block
+        return Kernel(
+            phases=tuple(self.phases), scratch_bytes=self.scratch_bytes,
+            pack=lambda values: block.pack(names, values),
+        )  # fmt: skip
+
+
+def pieces(count: int, lanes: int) -> list[int]:
+    """``count`` < ``lanes`` as powers of two, largest first: the vectors of a tail."""
+    return [1 << p for p in range(lanes.bit_length() - 1, -1, -1) if count >> p & 1]
+
+
+def along(w: Writer, count: int, lanes: int, body: Callable[[Index, int], None]) -> None:
+    """Cover [0, count) with vectors: a loop of whole ones, then the tail in smaller ones."""
+    whole = count // lanes
+    if whole == 1:
+        body(0, lanes)
+    elif whole:
+        with w.loop(0, whole, "v") as i:
+            body(i * lanes, lanes)
+    at = whole * lanes
+    for size in pieces(count - at, lanes):
+        body(at, size)
+        at += size
+
+
+def merged(shape: Sequence[int], *strides: Sequence[int]) -> tuple[list[int], list[list[int]]]:
+    """The same positions with as few axes as all the strides allow; at least one axis."""
+    sizes: list[int] = []
+    steps: list[list[int]] = [[] for _ in strides]
+    for axis, size in enumerate(shape):
+        if size == 1:
+            continue
+        now = [s[axis] for s in strides]
+        if sizes and all(p[-1] == n * size for p, n in zip(steps, now, strict=True)):
+            sizes[-1] *= size
+            for p, n in zip(steps, now, strict=True):
+                p[-1] = n
+        else:
+            sizes.append(size)
+            for p, n in zip(steps, now, strict=True):
+                p.append(n)
+    if not sizes:
+        return [1], [[0] for _ in strides]
+    return sizes, steps
+
+
+#: Elements of one task of a long axis: enough work to outweigh handing it to a thread.
+CHUNK = 4096
+
+
+def task_axes(
+    sizes: list[int], steps: list[list[int]]
+) -> tuple[list[int], list[list[int]]]:
+    """Cut a single long axis in two, so that there are tasks; the cut must divide it."""
+    if len(sizes) > 1 or sizes[0] < 2 * CHUNK:
+        return ([1, *sizes], [[0, *s] for s in steps]) if len(sizes) == 1 else (sizes, steps)
+    cut = next((c for c in range(2 * CHUNK, CHUNK // 4, -1) if sizes[0] % c == 0), sizes[0])
+    return [sizes[0] // cut, cut], [[s[0] * cut, s[0]] for s in steps]
+
+
+def store(memory: Memory, at: Index, value: Expr) -> None:
+    """Write a program's result; a bool is a byte of 0 or 1."""
+    dtype, lanes = dtype_of(value)
+    if dtype == "bool":
+        value = tirx.Select(value, const(1, "int8", lanes), const(0, "int8", lanes))
+    memory.store(at, value)
+
+
+def unravel(w: Writer, number: Index, sizes: Sequence[int]) -> list[Index]:
+    """Row-major coordinates of a task's number."""
+    result: list[Index] = []
+    for size in reversed(sizes[1:]):
+        divisor = tirx.const(size, "int64")
+        result.append(w.let(tirx.Mod(number, divisor)) if size > 1 else 0)
+        number = w.let(tirx.Div(number, divisor)) if size > 1 else number
+    result.append(number if not sizes or sizes[0] > 1 else 0)
+    return result[::-1]

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the schedules need to know of a processor, derived from the profile by rules.
+
+Nothing here is measured or searched: the same ``Cpu`` gives the same values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import tvm
+
+from edgebuild.model.profile import Cpu
+
+#: How int8 products are summed; see ``products.py``.
+Products: TypeAlias = Literal["vnni", "pmaddwd", "sdot", "smlal", "widen", "pairs"]
+
+_TRIPLES = {
+    "x86_64": "x86_64-unknown-linux-musl",
+    "aarch64": "aarch64-unknown-linux-musl",
+    "riscv64": "riscv64-unknown-linux-musl",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Isa:
+    """The processor as the schedules see it."""
+
+    arch: str
+    vector_bits: int  # 0: no vector unit
+    registers: int  # vector registers, or scalar ones without a vector unit
+    fma: bool
+    products: Products
+    byte_permute: bool  # one instruction permutes all bytes of a register
+    l1_bytes: int
+    l2_bytes: int
+
+    @property
+    def lanes(self) -> int:
+        """32-bit lanes of one vector register; 1 without a vector unit."""
+        return max(1, self.vector_bits // 32)
+
+
+def target(cpu: Cpu) -> Any:
+    """The TVM target. The profile's features are added to those of the model."""
+    description: dict[str, Any] = {
+        "kind": "llvm", "mtriple": _TRIPLES[cpu.arch], "mcpu": cpu.model,
+        "mattr": list(_features(cpu)),
+    }  # fmt: skip
+    if cpu.arch == "riscv64":
+        description["mabi"] = "lp64d"
+    return tvm.target.Target(description)
+
+
+def _features(cpu: Cpu) -> tuple[str, ...]:
+    # LLVM keeps to 256 bits on most x86 cores unless told; the profile's width is the rule here.
+    wide = ("-prefer-256-bit",) if cpu.arch == "x86_64" and cpu.vector_bits >= 512 else ()
+    return (*cpu.features, *wide)
+
+
+def of(cpu: Cpu) -> Isa:
+    """The rules."""
+    has = _known(cpu)
+    bits = _vector_bits(cpu, has)
+    return Isa(
+        arch=cpu.arch, vector_bits=bits,
+        registers=_registers(cpu.arch, bits),
+        fma=cpu.arch != "x86_64" or "fma" in has,
+        products=_products(cpu.arch, bits, has),
+        byte_permute=cpu.arch != "x86_64" or "avx512vbmi" in has,
+        l1_bytes=cpu.cache.l1d_bytes, l2_bytes=cpu.cache.l2_bytes,
+    )  # fmt: skip
+
+
+_ASKED = (
+    "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
+    "avx512vbmi", "avxvnni", "neon", "dotprod", "v",
+)  # fmt: skip
+
+
+def _known(cpu: Cpu) -> frozenset[str]:
+    """Features of the core by LLVM's tables, with the profile's additions and removals."""
+    described = target(cpu)
+    with described:
+        model = {
+            f for f in _ASKED if tvm.get_global_func("target.target_has_feature")(f, described)
+        }
+    return frozenset(model)
+
+
+def _vector_bits(cpu: Cpu, has: frozenset[str]) -> int:
+    """No wider than the core's instructions, no wider than the profile says."""
+    if cpu.arch == "x86_64":
+        wide = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= has
+        most = 512 if wide else 256 if "avx2" in has else 128
+    elif cpu.arch == "aarch64":
+        most = 128
+    else:
+        most = 128 if "v" in has else 0
+    return min(most, cpu.vector_bits or most)
+
+
+def _registers(arch: str, bits: int) -> int:
+    if arch == "x86_64" and bits < 512:
+        return 16
+    return 32 if bits else 24  # 24: integer registers left by addresses and the ABI
+
+
+def _products(arch: str, bits: int, has: frozenset[str]) -> Products:
+    if arch == "x86_64":
+        vnni = "avx512vnni" in has if bits == 512 else "avxvnni" in has and bits == 256
+        return "vnni" if vnni else "pmaddwd"
+    if arch == "aarch64":
+        return "sdot" if "dotprod" in has else "smlal"
+    return "widen" if bits else "pairs"

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How each core sums products: the innermost step of every contraction.
+
+A step multiplies ``group`` neighbouring elements of one row of the left side with ``group`` x
+``lanes`` packed weights and adds to ``lanes`` accumulators. Weights are stored [step][lane][group].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgebuild.kernels.tir.emit import (
+    Expr, Index, Memory, Writer, bits, cast, const, llvm, shuffle, splat,
+)  # fmt: skip
+from edgebuild.kernels.tir.isa import Isa
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """What a way of multiplying asks of its operands."""
+
+    group: int  # elements of the contracted axis in one step
+    lanes: int  # accumulators of one vector
+    source: str  # element type of the left side as the steps read it
+    bias: int = 0  # added to each element of the left side when it is prepared
+    block: int = 1  # steps whose left side is loaded at once, as one vector
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the left side has to be rewritten before."""
+        return self.bias != 0 or self.source == "int16"
+
+
+_FORMS = {
+    "vnni": Form(group=4, lanes=0, source="int8", bias=128),
+    "pmaddwd": Form(group=2, lanes=0, source="int16"),
+    "sdot": Form(group=4, lanes=4, source="int8", block=4),
+    "smlal": Form(group=1, lanes=8, source="int16", block=8),
+    "widen": Form(group=1, lanes=0, source="int8"),
+    "pairs": Form(group=1, lanes=1, source="int8"),
+}
+
+
+def form(isa: Isa, dtype: str) -> Form:
+    """The rule: which form a core uses for an element type."""
+    if dtype == "float32":
+        block = 4 if isa.arch == "aarch64" else 1
+        return Form(group=1, lanes=isa.lanes, source="float32", block=block)
+    found = _FORMS[isa.products]
+    lanes = found.lanes or isa.lanes
+    return Form(
+        group=found.group, lanes=lanes, source=found.source, bias=found.bias, block=found.block
+    )
+
+
+class Steps:
+    """Emits the steps of one form."""
+
+    def __init__(self, writer: Writer, isa: Isa, how: Form) -> None:
+        self._w, self._isa, self._form = writer, isa, how
+        self._kind = "float" if how.source == "float32" else isa.products
+
+    def left(self, memory: Memory, at: Index, steps: int) -> list[Expr]:
+        """``steps`` consecutive left operands from element ``at`` on, in every lane."""
+        f, w = self._form, self._w
+        if f.block > 1 and steps > 1:
+            loaded = w.let(memory.load(at, f.source, f.group * steps), "a")
+            return [self._pick(loaded, step, steps) for step in range(steps)]
+        return [self._one(memory, at + step * f.group) for step in range(steps)]
+
+    def _pick(self, loaded: Expr, step: int, steps: int) -> Expr:
+        """One step's operand of several loaded: the by-element forms of NEON."""
+        f = self._form
+        if f.group == 1:
+            return self._w.let(shuffle([loaded], [step] * f.lanes))
+        words = bits(loaded, "int32", steps)
+        return self._w.let(bits(shuffle([words], [step] * f.lanes), f.source, f.lanes * f.group))
+
+    def _one(self, memory: Memory, at: Index) -> Expr:
+        f, w = self._form, self._w
+        if f.group == 1:
+            return w.let(splat(memory.load(at, f.source), f.lanes), "a")
+        word = bits(memory.load(at, f.source, f.group), "int32", 1)
+        return w.let(bits(splat(word, f.lanes), f.source, f.lanes * f.group), "a")
+
+    def right(self, memory: Memory, at: Index, dtype: str) -> Expr:
+        """One vector of packed weights from element ``at`` on."""
+        f = self._form
+        loaded = memory.load(at, dtype, f.lanes * f.group)
+        return self._w.let(cast(loaded, f.source) if f.source == "int16" else loaded, "b")
+
+    def add(self, accumulator: Expr, a: Expr, b: Expr) -> Expr:
+        """accumulator + the products of one step."""
+        lanes, bits_ = self._form.lanes, self._isa.vector_bits
+        if self._kind == "float":
+            if self._isa.fma:
+                return llvm("float32", lanes, "llvm.fma", a, b, accumulator)
+            return accumulator + a * b
+        if self._kind == "vnni":
+            return llvm("int32", lanes, f"llvm.x86.avx512.vpdpbusd.{bits_}", accumulator, a, b)
+        if self._kind == "pmaddwd":
+            name = {128: "sse2.pmadd.wd", 256: "avx2.pmadd.wd", 512: "avx512.pmaddw.d.512"}[bits_]
+            return accumulator + llvm("int32", lanes, f"llvm.x86.{name}", a, b)
+        if self._kind == "sdot":
+            return llvm("int32", lanes, "llvm.aarch64.neon.sdot", accumulator, a, b)
+        return accumulator + cast(a, "int32") * cast(b, "int32")
+
+    def zero(self) -> Expr:
+        dtype = "float32" if self._kind == "float" else "int32"
+        return const(0, dtype, self._form.lanes)

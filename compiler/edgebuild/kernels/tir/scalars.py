@@ -1,0 +1,358 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scalar programs as vector code: the one place where epilogues and element-wise work are written.
+
+A program runs for ``lanes`` neighbours along the last axis of its domain. Where its operands are
+read is a matter of strides only, so the families share this whatever their loops are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+
+from edgebuild.kernels.fixedpoint import wrap
+from edgebuild.kernels.program import FUNCTIONS, Operand, Program, Step
+from edgebuild.kernels.tir.constants import Block, Constants
+from edgebuild.kernels.tir.emit import (
+    Expr,
+    Index,
+    Memory,
+    Writer,
+    cast,
+    const,
+    dtype_of,
+    splat,
+)  # fmt: skip
+from edgebuild.kernels.tir.fixed import Fixed, Scale, scale
+from edgebuild.kernels.tir.floats import UNARY, Floats
+from edgebuild.kernels.tir.isa import Isa
+
+
+def strides_over(shape: Sequence[int], domain: Sequence[int]) -> tuple[int, ...]:
+    """Element strides of a row-major array over the domain that it broadcasts to."""
+    full = (1,) * (len(domain) - len(shape)) + tuple(shape)
+    strides, step = [0] * len(full), 1
+    for axis in range(len(full) - 1, -1, -1):
+        strides[axis] = step if full[axis] > 1 else 0
+        step *= full[axis]
+    return tuple(strides)
+
+
+def offset(coordinates: Sequence[Index], strides: Sequence[int]) -> Index:
+    """Where a position lies."""
+    total: Index = 0
+    for coordinate, stride in zip(coordinates, strides, strict=True):
+        if stride and not (isinstance(coordinate, int) and coordinate == 0):
+            total = total + coordinate * stride
+    return total
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """``lanes`` neighbours from ``coordinates`` on, along the last axis of the domain."""
+
+    coordinates: tuple[Index, ...]
+    lanes: int
+
+
+class Programs:
+    """Runs one program at points of its domain."""
+
+    def __init__(
+        self, writer: Writer, isa: Isa, program: Program, domain: Sequence[int],
+        inputs: Mapping[str, Memory], block: Block, constants: Memory,
+        strides: Mapping[int, tuple[int, ...]] | None = None,
+    ) -> None:  # fmt: skip
+        self._w, self._isa, self._program = writer, isa, program
+        self._domain, self._inputs = tuple(domain), inputs
+        self._block, self._constants = block, constants
+        self._floats = Floats(writer, fma=isa.fma)
+        self._fixed = Fixed(writer, isa)
+        self._strides = dict(strides or {})
+        for number, operand in enumerate(program.operands):
+            if number not in self._strides:
+                self._strides[number] = strides_over(operand.shape, self._domain)
+
+    @property
+    def dtype(self) -> str:
+        return self._program.dtype
+
+    def run(self, point: Point, accumulator: Expr | None = None, *, skip: int = 0) -> Expr:
+        """The program's result: a vector of ``point.lanes``.
+
+        ``skip``: that many first steps are in the accumulator already.
+        """
+        operands = self._program.operands
+        values: dict[int, Expr] = {}
+
+        def value(number: int) -> Expr:
+            if number not in values:
+                values[number] = self._operand(number, operands[number], point, accumulator)
+            return values[number]
+
+        for number, step in enumerate(self._program.steps):
+            done = number < skip
+            values[len(operands) + number] = (
+                accumulator if done else self._step(step, value, point)
+            )
+        return value(len(operands) + len(self._program.steps) - 1)
+
+    def _operand(
+        self, number: int, operand: Operand, point: Point, accumulator: Expr | None
+    ) -> Expr:
+        if operand.source == "accumulator":
+            return accumulator
+        memory, base = self._place(number, operand)
+        strides = self._strides[number]
+        at = base + offset(point.coordinates, strides)
+        dtype = "int8" if operand.dtype == "bool" else operand.dtype
+        if strides and strides[-1] != 0:
+            loaded = memory.load(at, dtype, point.lanes, strides[-1])
+        else:
+            loaded = splat(memory.load(at, dtype), point.lanes)
+        loaded = self._w.let(loaded)
+        if operand.dtype != "bool":
+            return loaded
+        return self._w.let(loaded != const(0, "int8", point.lanes))
+
+    def _place(self, number: int, operand: Operand) -> tuple[Memory, int]:
+        name = f"p{number}"
+        if operand.source == "input":
+            return self._inputs[name], 0
+        count = int(np.prod(operand.shape, dtype=np.int64))
+        dtype = "int8" if operand.dtype == "bool" else operand.dtype
+        return self._constants, self._block.reserve(name, dtype, count, lambda c: c[name])
+
+    def _step(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
+        if step.function in ("requantise", "requantise_once"):
+            return self._requantise(step, value, point)
+        if step.function == "lookup":
+            return self._lookup(step, value, point)
+        numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
+        arguments = [value(number) for number in step.arguments]
+        integer = _INTEGER.get(step.function)
+        if integer is not None:
+            return self._w.let(cast(integer(self, numbers, arguments, point.lanes), step.dtype))
+        return self._w.let(self._plain(step, numbers, arguments, point.lanes))
+
+    # ---- integers ----
+
+    def clip(self, x: Expr, numbers: Mapping[str, float], lanes: int) -> Expr:
+        """The zero is in already. int32 lanes in and out."""
+        low = const(int(numbers["lo"]), "int32", lanes)
+        high = const(int(numbers["hi"]), "int32", lanes)
+        return self._w.let(tirx.Min(self._w.let(tirx.Max(x, low)), high))
+
+    def fixed(self, x: Expr, multiplier: int, shift: int, zero: int, lanes: int) -> Expr:
+        """MultiplyByQuantizedMultiplier by numbers, + zero."""
+        known = scale(np.array([multiplier], np.int64), np.array([shift], np.int64), zero,
+                      once=False)  # fmt: skip
+
+        def get(name: str) -> Expr:
+            dtype, values = _field(known, name)
+            half = lanes // 2 if "." in name else lanes
+            return const(int(wrap(values)[0] if dtype == "int32" else values[0]), dtype, half)
+
+        return self._fixed.multiply(x, lanes, get, once=False, shifts_left=shift > 0)
+
+    def _requantise(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
+        """The multipliers are per channel (or one for all, repeated per channel here)."""
+        once = step.function == "requantise_once"
+        accumulator, multiplier, shift = step.arguments
+        numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
+        channels, zero = self._domain[-1], int(numbers["zero"])
+        split = self._fixed.split(point.lanes)
+
+        def get(name: str) -> Expr:
+            halved = "." in name
+            lanes = point.lanes // 2 if halved else point.lanes
+            group = point.lanes if split and halved else 1
+            dtype, _ = _field(_NOTHING, name)
+
+            def make(constants: Constants) -> Any:
+                m, s = (
+                    np.broadcast_to(constants[f"p{n}"].reshape(-1), (channels,)).astype(np.int64)
+                    for n in (multiplier, shift)
+                )
+                _, values = _field(scale(m, s, zero, once=once), name)
+                whole = -(-channels // group) * group
+                values = np.pad(np.broadcast_to(values, (channels,)), (0, whole - channels))
+                if not halved:
+                    return values
+                first = 0 if name.endswith(".even") else 1
+                return values[first::2]
+
+            count = -(-channels // group) * group // (2 if halved else 1)
+            key = f"{name}/{multiplier}/{shift}/{zero}/{group if halved else 1}/{once}"
+            base = self._block.reserve(key, dtype, count, make)
+            at = point.coordinates[-1]
+            if halved:
+                at = at >> 1  # a multiple of the lanes
+            return self._w.let(self._constants.load(base + at, dtype, lanes))
+
+        x = self._w.let(cast(value(accumulator), "int32"))
+        # a structure cannot depend on the shifts' values: equal specs share one function
+        result = self._fixed.multiply(x, point.lanes, get, once=once, shifts_left=True)
+        return self._w.let(cast(self.clip(result, numbers, point.lanes), step.dtype))
+
+    def _lookup(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
+        """table[x + 128], one element at a time: no CPU here has a wide byte table."""
+        position, table = step.arguments
+        memory, base = self._place(table, self._program.operands[table])
+        dtype = self._program.operands[table].dtype
+        x = self._w.let(cast(value(position), "int64"))
+        parts = []
+        for lane in range(point.lanes):
+            one = x if point.lanes == 1 else tirx.Shuffle([x], [tirx.const(lane, "int32")])
+            parts.append(self._w.let(memory.load(one + (base + 128), dtype)))
+        return parts[0] if point.lanes == 1 else self._w.let(
+            tirx.Shuffle(parts, [tirx.const(i, "int32") for i in range(point.lanes)])
+        )  # fmt: skip
+
+    # ---- floats and the rest ----
+
+    def _plain(
+        self, step: Step, numbers: Mapping[str, float], v: list[Expr], lanes: int
+    ) -> Expr:
+        floats, name = self._floats, step.function
+        if name in UNARY:
+            return UNARY[name](floats, v[0])
+        if name in _BINARY:
+            return _BINARY[name](v[0], v[1])
+        if name == "number":
+            return const(numbers["value"], step.dtype, lanes)
+        if name == "clamp":
+            return self._clamp(v[0], numbers)
+        if name in ("maximum", "minimum"):
+            return self._extreme(name, v[0], v[1])
+        if name == "abs":
+            return floats.absolute(v[0]) if step.dtype == "float32" else tirx.Select(
+                v[0] < const(0, step.dtype, lanes), const(0, step.dtype, lanes) - v[0], v[0]
+            )  # fmt: skip
+        if name == "neg":
+            # 0 - x would lose the sign of a zero
+            sign = const(-1, step.dtype, lanes)
+            return v[0] * sign
+        if name == "div":
+            return tirx.Div(v[0], v[1])
+        if name == "pow":
+            return floats.power(v[0], v[1])
+        if name == "not":
+            return tirx.Not(v[0])
+        if name == "select":
+            return tirx.Select(v[0], v[1], v[2])
+        if name == "cast":
+            return self._cast(v[0], step.dtype, lanes)
+        if name == "dequantise":
+            whole = cast(v[0], "int32") - const(int(numbers["zero"]), "int32", lanes)
+            return cast(whole, "float32") * const(numbers["scale"], "float32", lanes)
+        if name == "quantise":
+            return self._quantise(v[0], numbers, step.dtype, lanes)
+        raise ValueError(f"no rule for {name}")
+
+    def _cast(self, x: Expr, dtype: str, lanes: int) -> Expr:
+        if dtype_of(x)[0] == "bool":
+            return tirx.Select(x, const(1, dtype, lanes), const(0, dtype, lanes))
+        if dtype == "bool":
+            return x != const(0, dtype_of(x)[0], lanes)
+        return cast(x, dtype)
+
+    def _clamp(self, x: Expr, numbers: Mapping[str, float]) -> Expr:
+        dtype, lanes = dtype_of(x)
+        if dtype == "float32":
+            return self._floats.clamp(x, numbers["lo"], numbers["hi"])
+        low, high = (const(int(numbers[n]), dtype, lanes) for n in ("lo", "hi"))
+        return tirx.Min(self._w.let(tirx.Max(x, low)), high)
+
+    def _extreme(self, name: str, a: Expr, b: Expr) -> Expr:
+        if dtype_of(a)[0] == "float32":
+            function = self._floats.maximum if name == "maximum" else self._floats.minimum
+            return function(a, b)
+        return tirx.Max(a, b) if name == "maximum" else tirx.Min(a, b)
+
+    def _quantise(self, x: Expr, numbers: Mapping[str, float], dtype: str, lanes: int) -> Expr:
+        """A NaN becomes the zero point; the limits are applied before the conversion."""
+        zero = numbers["zero"]
+        scaled = self._w.let(tirx.Div(x, const(numbers["scale"], "float32", lanes)))
+        rounded = self._w.let(self._floats.round_away(scaled) + const(zero, "float32", lanes))
+        rounded = self._floats.select(rounded != rounded, const(zero, "float32", lanes), rounded)
+        limited = self._floats.clamp(rounded, numbers["lo"], numbers["hi"])
+        return cast(self._w.let(cast(limited, "int32")), dtype)
+
+
+_NOTHING: Scale = scale(np.zeros(1, np.int64), np.zeros(1, np.int64), 0, once=False)
+
+
+def _field(known: Scale, name: str) -> tuple[str, Any]:
+    """(dtype, values) of a part of a scale; ``.even`` and ``.odd`` are halves of a 64-bit one."""
+    plain = name.split(".", maxsplit=1)[0]
+    if plain == "minus_right":
+        return "int32", -known.right
+    if plain == "zero":
+        return "int32", np.full_like(known.right, known.zero)
+    wide = plain in ("addend", "negative", "shift")
+    return ("int64" if wide else "int32"), getattr(known, plain)
+
+
+def _rescale(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
+    x = cast(v[0], "int32") - const(int(n["input_zero"]), "int32", lanes)
+    y = p.fixed(p._w.let(x), int(n["multiplier"]), int(n["shift"]), int(n["zero"]), lanes)
+    return p.clip(y, n, lanes)
+
+
+def _sum(sign: int) -> Callable[[Programs, Mapping[str, float], list[Expr], int], Expr]:
+    def emit(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
+        parts = []
+        for side, value in zip("ab", v, strict=True):
+            x = cast(value, "int32") - const(int(n[f"{side}_zero"]), "int32", lanes)
+            x = p._w.let(x << const(int(n["left_shift"]), "int32", lanes))
+            parts.append(
+                p.fixed(x, int(n[f"{side}_multiplier"]), int(n[f"{side}_shift"]), 0, lanes)
+            )
+        total = p._w.let(parts[0] + parts[1] if sign > 0 else parts[0] - parts[1])
+        y = p.fixed(total, int(n["multiplier"]), int(n["shift"]), int(n["zero"]), lanes)
+        return p.clip(y, n, lanes)
+
+    return emit
+
+
+def _product(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
+    a, b = (
+        cast(x, "int32") - const(int(n[f"{side}_zero"]), "int32", lanes)
+        for side, x in zip("ab", v, strict=True)
+    )
+    y = p.fixed(p._w.let(a * b), int(n["multiplier"]), int(n["shift"]), int(n["zero"]), lanes)
+    return p.clip(y, n, lanes)
+
+
+def divide_rounded(w: Writer, x: Expr, count: Any, lanes: int) -> Expr:
+    """x / count, halves away from zero; ``count`` a positive number or int32 vector."""
+    divisor = const(count, "int32", lanes) if isinstance(count, int) else count
+    half = w.let(tirx.Div(divisor, const(2, "int32", lanes)))
+    zero = const(0, "int32", lanes)
+    nudged = w.let(tirx.Select(x < zero, x - half, x + half))
+    return w.let(tirx.Div(nudged, divisor))
+
+
+_INTEGER: dict[str, Callable[[Programs, Mapping[str, float], list[Expr], int], Expr]] = {
+    "rescale": _rescale,
+    "add_int8": _sum(1),
+    "sub_int8": _sum(-1),
+    "mul_int8": _product,
+    "divide_rounded": lambda p, n, v, lanes: divide_rounded(
+        p._w, cast(v[0], "int32"), int(n["count"]), lanes
+    ),
+}
+
+_BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "equal": lambda a, b: tirx.EQ(a, b),
+    "less": lambda a, b: a < b,
+    "greater": lambda a, b: a > b,
+}
