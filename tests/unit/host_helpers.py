@@ -91,7 +91,7 @@ class FakeArchive:
     ) -> LockedFile:
         """Put a binary package into the pool and into the index of its CPU."""
         content = deb([(f"./usr/share/{name}", name.encode())]) if data is None else data
-        path = f"pool/main/{name[0]}/{name}/{name}_{version.replace(':', '%3a')}_{arch}.deb"
+        path = f"pool/main/{name[0]}/{name}/{name}_{version.rpartition(':')[2]}_{arch}.deb"
         file = self._pool(path, content)
         fields = (
             f"Package: {name}\nVersion: {version}\nArchitecture: {arch}\n{extra}"

@@ -107,9 +107,14 @@ def test_a_failed_build_leaves_the_previous_release(
     target = tmp_path / "rpi4"
     target.mkdir()
     (target / "old").touch()
-    with pytest.raises(failure), files.replaced_directory(target) as fresh:
-        (fresh / "new").touch()
-        raise failure
+
+    def build() -> None:
+        with files.replaced_directory(target) as fresh:
+            (fresh / "new").touch()
+            raise failure
+
+    with pytest.raises(failure):
+        build()
     assert [path.name for path in target.iterdir()] == ["old"]
     assert [path.name for path in tmp_path.iterdir()] == ["rpi4"]
 

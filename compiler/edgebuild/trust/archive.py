@@ -107,9 +107,10 @@ def index(release: Release, names: Iterable[str], read: Callable[[LockedFile], b
         for block in _blocks(read(entry), entry.path):
             try:
                 fields = deb822.paragraph(block)
-                known = packages.get(fields["package"])
-                if known is None or debversion.compare(fields["version"], known["version"]) > 0:
-                    packages[fields["package"]] = fields
+                package, version = fields["package"], fields["version"]
+                known = packages.get(package)
+                if known is None or debversion.compare(version, known["version"]) > 0:
+                    packages[package] = fields
             except (ValueError, KeyError) as error:
                 raise _bad(f"cannot read a paragraph: {error}", entry.path) from error
     return Index(packages=packages, provides=_provides(packages))

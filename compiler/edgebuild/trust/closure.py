@@ -39,21 +39,19 @@ def resolve(index: Index, wanted: Iterable[str], exclude: Collection[str]) -> li
     Of alternatives, one that is taken already wins, else the first that exists. A clause that
     names an excluded package counts as met. Raises E117.
     """
-    taken: set[str] = set()
-    pending = sorted(wanted)
+    taken = set(wanted)
+    pending = sorted(taken)
     for name in pending:
         if name not in index.packages:
             raise UNRESOLVED(f"the archive has no package '{name}'", where="locks/inputs.toml")
     while pending:
         name = pending.pop(0)
-        if name in taken:
-            continue
-        taken.add(name)
         fields = index.packages[name]
         for field in ("pre-depends", "depends"):
             for clause in clauses(fields.get(field, "")):
                 chosen = _choose(index, clause, taken, exclude, name)
                 if chosen is not None and chosen not in taken:
+                    taken.add(chosen)
                     pending.append(chosen)
     return sorted(taken)
 
