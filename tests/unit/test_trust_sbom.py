@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from typing import Any
 
@@ -194,9 +195,14 @@ def test_licences_as_packages_declare_them(declared: str, expression: str) -> No
     assert licences.parse(declared).expression == expression
 
 
+@functools.cache
+def spdx_licensing() -> Any:
+    return pytest.importorskip("license_expression").get_spdx_licensing()
+
+
 @given(st.text(alphabet="()ANDORWITHandmixGPL-23.+ /*é", max_size=60))
 def test_any_declared_licence_becomes_a_valid_expression(declared: str) -> None:
-    licensing = pytest.importorskip("license_expression").get_spdx_licensing()
+    licensing = spdx_licensing()
     licence = licences.parse(declared)
     references = {name for name, _ in licence.references}
     for symbol in licensing.parse(licence.expression).symbols:

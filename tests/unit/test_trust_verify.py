@@ -82,7 +82,7 @@ def test_sealing_again_replaces_what_the_first_seal_wrote(sealed: Path) -> None:
 
 
 def test_a_flip_of_any_byte_of_any_file_fails(tmp_path: Path) -> None:
-    sealed = make_release(tmp_path / "r", built=plan(steps=()))
+    sealed = make_release(tmp_path / "r", built=plan(steps=()), names=("gateway",))
     for path in sorted(sealed.iterdir()):
         original = path.read_bytes()
         for position in range(len(original)):
@@ -323,3 +323,43 @@ def relist(directory: Path) -> None:
     )
     (directory / "SHA256SUMS").write_bytes(text)
     (directory / "SHA256SUMS.sigstore.json").write_bytes(KEY.message(hashlib.sha256(text).digest()))
+
+
+def test_an_unsigned_release_has_a_list_and_bare_provenance_and_never_verifies(
+    tmp_path: Path,
+) -> None:
+    directory = tmp_path / "r"
+    directory.mkdir()
+    (directory / "a").write_bytes(b"x")
+    release.seal(directory, None, lambda digests: provenance.statement(plan(), LOCK, digests))
+    assert {p.name for p in directory.iterdir()} == {
+        "a",
+        "SHA256SUMS",
+        "provenance.UNSIGNED.json",
+    }
+    assert not verify(directory, VERIFIER).ok
+
+
+@pytest.mark.parametrize("spoil", ["empty", "folder", "link", "name"])
+def test_e506_for_a_folder_that_cannot_be_a_release(tmp_path: Path, spoil: str) -> None:
+    directory = tmp_path / "r"
+    directory.mkdir()
+    if spoil != "empty":
+        (directory / "a").write_bytes(b"x")
+    if spoil == "folder":
+        (directory / "b").mkdir()
+    elif spoil == "link":
+        (directory / "b").symlink_to("a")
+    elif spoil == "name":
+        (directory / "-rf").write_bytes(b"")
+    with pytest.raises(EdgebuildError) as raised:
+        release.seal(directory, KEY, lambda digests: {})
+    assert raised.value.kind.code == "E506"
+    assert not (directory / "SHA256SUMS").exists()
+
+
+def test_a_report_of_no_checks_is_no_success() -> None:
+    report = VerifyReport(directory="d", signer="s", checks=())
+    assert not report.ok
+    with pytest.raises(EdgebuildError, match="nothing was checked"):
+        report.require()

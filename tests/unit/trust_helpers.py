@@ -93,12 +93,12 @@ def make_release(
     key: PemKey = KEY,
     built: Plan | None = None,
     builder: str = provenance.LOCAL_BUILDER,
+    names: tuple[str, ...] = ("mcp-gateway-arm64", "rpi4.img.bmap", "report.html"),
 ) -> Path:
-    """Seal a release of three small artifacts in ``directory``."""
+    """Seal a release of small artifacts in ``directory``."""
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "mcp-gateway-arm64").write_bytes(b"\x7fELF" + bytes(range(20)))
-    (directory / "rpi4.img.bmap").write_bytes(b"<bmap/>\n")
-    (directory / "report.html").write_bytes(b"<!doctype html>\n")
+    for name in names:
+        (directory / name).write_bytes(b"content of " + name.encode() + b"\n")
     release.seal(
         directory,
         key,
