@@ -67,6 +67,16 @@ def test_a_real_bundle_over_a_file_verifies_for_its_workflow_alone() -> None:
 
 
 @needs_library
+def test_a_builder_checks_its_own_work_with_whom_the_certificate_names() -> None:
+    data = bundle("message.production.json")
+    verifier = keyless.claimed(data)
+    assert verifier.identity() == f"{WORKFLOW} ({ISSUER})"
+    verifier.message(data, WHEEL)
+    with pytest.raises(NotProven):
+        keyless.claimed(b"{}")
+
+
+@needs_library
 def test_a_real_statement_comes_back_from_its_bundle(staging: keyless.KeylessVerifier) -> None:
     payload = json.loads(staging.statement(bundle("statement.staging.json")))
     assert payload["_type"].startswith("https://in-toto.io/Statement/")

@@ -66,6 +66,7 @@ def test_json_says_what_is_inside_and_how_large(content: dict[str, Any], tmp_pat
         ("edgebuild", 1),
     ]
     assert content["models"][0]["memory_plan"] == CARD["memory_plan"]
+    assert content["profile"]["emulator"]["machine"] == "virt"
     assert content["fit"]["memory_needed_bytes"] == FIT["memory_needed_bytes"]
 
 

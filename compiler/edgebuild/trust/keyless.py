@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from sigstore.models import Bundle
     from sigstore.verify import Verifier
 
+# Fulcio's extension with the OpenID issuer, as plain text (sigstore/fulcio, docs/oid-info.md).
+_ISSUER = "1.3.6.1.4.1.57264.1.1"
+
 _GITHUB_HINT = "on GitHub give the job `permissions: id-token: write`; elsewhere sign with --key"
 
 
@@ -84,6 +87,22 @@ class KeylessVerifier:
         if kind != dsse.IN_TOTO:
             raise NotProven("the envelope does not hold an in-toto statement")
         return payload
+
+
+def claimed(data: bytes) -> KeylessVerifier:
+    """A verifier for whom the bundle's own certificate names.
+
+    It shows that a release is whole, not who made it: for the builder's check of its own work.
+    Raises NotProven for what is no bundle, E505.
+    """
+    from cryptography import x509
+
+    with _not_proven():
+        certificate = decode(data).signing_certificate
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        issuer = certificate.extensions.get_extension_for_oid(x509.ObjectIdentifier(_ISSUER)).value
+        name, claim = str(names[0].value), issuer.public_bytes()
+    return KeylessVerifier(name, claim.decode("ascii"))
 
 
 def encode(bundle: Bundle) -> bytes:

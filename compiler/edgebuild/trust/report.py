@@ -8,6 +8,7 @@ part of the release and two builds of one plan give equal bytes
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ def report(facts: Facts) -> dict[str, Any]:
         "format": FORMAT,
         "edgebuild": facts.version,
         "target": _target(facts.profile),
+        "profile": dataclasses.asdict(facts.profile),
         "artifacts": [
             {"name": p.name, "bytes": p.stat().st_size, "sha256": files.digest(p)}
             for p in sorted(facts.artifacts)
