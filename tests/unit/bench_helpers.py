@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bundle made by hand (tests/native/toy_bundle.c), in the files that the compiler leaves."""
+
+import json
+import shutil
+from pathlib import Path
+
+from edgebuild.host import compiler, process
+from edgebuild.model.profile import Cache, Cpu
+
+NATIVE = Path(__file__).parents[1] / "native"
+
+OPERATOR = {"kind": "elementwise", "macs": 0, "bytes_moved": 8192, "dtype": "float32"}
+TENSOR = {"shape": [1, 1024], "dtype": "float32", "bytes": 4096}
+CARD = {
+    "name": "toy",
+    "macs": 1024,
+    "weights_bytes": 0,
+    "arena_bytes": 4096,
+    "inputs": [{"name": "input", **TENSOR}],
+    "outputs": [{"name": "output", **TENSOR}],
+    "operators": [{"name": "double", **OPERATOR}, {"name": "increase", **OPERATOR}],
+}
+
+CPU = Cpu(
+    arch="x86_64",
+    model="x86-64-v3",
+    cores=2,
+    clock_mhz=2000,
+    cache=Cache(l1d_bytes=32768, l2_bytes=262144),
+    vector_bits=256,
+    macs_per_cycle_f32=16,
+    macs_per_cycle_int8=32,
+)
+
+
+def compile_toy(model: Path, cpu: Cpu, out: Path, *, name: str) -> None:
+    """What ``bundle.compile`` would do."""
+    out.mkdir(parents=True, exist_ok=True)
+    flags = ["-O2", "-fPIC", "-fno-sanitize=undefined", "-target", f"{cpu.arch}-linux-musl"]
+    if cpu.arch == "riscv64":
+        flags.append("-mcmodel=medany")
+    source = NATIVE / "toy_bundle.c"
+    process.run([*compiler.zig(), "cc", *flags, "-c", source, "-o", out / f"{name}.o"], what="toy")
+    shutil.copy(source, out / f"{name}.driver.c")
+    empty = out / "empty.c"
+    empty.write_text("")
+    for part in ("kernels", "data"):
+        target = out / f"{name}.{part}.o"
+        process.run([*compiler.zig(), "cc", *flags, "-c", empty, "-o", target], what="toy")
+    (out / f"{name}.json").write_text(json.dumps(CARD))

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``edgebuild bench``: timing beside other runtimes, statistics and tables."""
+
+import importlib.util
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebuild.errors import EdgebuildError
+from edgebuild.host.processor import this_processor
+from edgebuild.kernels import bench, bench_build, bench_table, bench_worker, hostcpu
+from tests.tflite_writer import Writer
+from tests.unit.bench_helpers import CARD, CPU, compile_toy
+
+
+@pytest.fixture
+def toy(monkeypatch):
+    """The compiler replaced by a hand-made bundle."""
+    monkeypatch.setattr(bench_build.bundle, "compile", compile_toy)
+
+
+@pytest.fixture
+def twin(tmp_path) -> Path:
+    """The toy network, x + x + 1, as a TensorFlow Lite file."""
+    writer = Writer()
+    shape = (1, 1024)
+    values = [writer.tensor(f"value_{n}", shape, "float32") for n in range(3)]
+    one = writer.tensor("one", (1,), "float32", data=np.float32([1]))
+    writer.operator("add", [values[0], values[0]], [values[1]], activation=0)
+    writer.operator("add", [values[1], one], [values[2]], activation=0)
+    path = tmp_path / "toy.tflite"
+    path.write_bytes(writer.finish([values[0]], [values[2]]))
+    return path
+
+
+def host() -> object:
+    return hostcpu.describe(this_processor())
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the toy is compiled for x86-64")
+def test_run_measures_us_and_a_peer(toy, twin, tmp_path):
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        pytest.skip("ai-edge-litert is not installed")
+    result = bench.run(
+        [twin], cpu=host(), work=tmp_path, memory_bytes_per_s=1e10, against=["litert"], seconds=0.01
+    )
+    (row,) = result["models"]
+    assert set(row["runtimes"]) == {"edgebuild", "litert"}
+    assert row["difference"] == {"litert": pytest.approx(0, abs=1e-6)}
+    for each in row["runtimes"].values():
+        assert 0 < each["min_s"] <= each["median_s"] <= each["p99_s"]
+        assert each["samples"] >= bench_worker.MIN_SAMPLES
+    ratio = row["runtimes"]["litert"]["median_s"] / row["runtimes"]["edgebuild"]["median_s"]
+    assert row["speedup"] == pytest.approx(ratio)
+    assert result["geometric_mean"] == pytest.approx(ratio)
+    assert [each["name"] for each in row["layers"]] == ["double", "increase"]
+    text = bench_table.table(result)
+    assert "litert" in text
+    assert "increase" in text
+    assert "geometric mean" in text
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the toy is compiled for x86-64")
+def test_run_alone(toy, tmp_path):
+    result = bench.run(
+        [bench.Case(path=Path("toy.onnx"))],
+        cpu=host(),
+        work=tmp_path,
+        memory_bytes_per_s=1e10,
+        threads=2,
+        seconds=0.01,
+    )
+    assert result["models"][0]["speedup"] is None
+    assert result["geometric_mean"] is None
+    assert "2 threads" in bench_table.table(result)
+
+
+def test_unknown_peer(tmp_path):
+    with pytest.raises(EdgebuildError, match="tensorrt") as error:
+        bench.run([], cpu=CPU, work=tmp_path, memory_bytes_per_s=1, against=["tensorrt"])
+    assert error.value.kind.code == "E280"
+
+
+def test_missing_peer(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EdgebuildError) as error:
+        bench.require_peers(["litert"])
+    assert error.value.kind.code == "E281"
+    assert error.value.hint == "pip install ai-edge-litert"
+
+
+def test_case_finds_the_file_of_a_format():
+    case = bench.Case(path=Path("a.tflite"), twin=Path("b.onnx"))
+    assert case.file(".onnx") == Path("b.onnx")
+    assert case.file(".tflite") == Path("a.tflite")
+    assert case.file(".gguf") is None
+
+
+def test_statistic():
+    numbers = bench.statistic([float(n) for n in range(1, 201)])
+    assert numbers == {"median_s": 100.5e-9, "p99_s": 198e-9, "min_s": 1e-9, "samples": 200}
+
+
+def test_summarise_compares_with_the_best_peer():
+    samples = {
+        "name": "toy",
+        "samples_ns": {"edgebuild": [100.0], "litert": [300.0], "onnxruntime": [200.0]},
+        "difference": {"litert": 0.0, "onnxruntime": 1.0},
+        "layers_ns": [[60.0, 40.0]],
+    }
+    row = bench.summarise(samples, CARD, CPU, 1e10)
+    assert row["speedup"] == pytest.approx(2)
+    assert row["runtimes"]["litert"]["operations_per_s"] == pytest.approx(2 * 1024 / 300e-9)
+    assert [each["median_s"] for each in row["layers"]] == [60e-9, 40e-9]
+    faster = bench.summarise(samples, CARD, replace(CPU, clock_mhz=4000), 1e10)
+    assert faster["roofline_share"] == pytest.approx(row["roofline_share"] / 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (2, "2.00 s"),
+        (0.0123, "12.3 ms"),
+        (1.5e-4, "150 µs"),
+        (1.234e-6, "1.23 µs"),
+        (5e-8, "50 ns"),
+    ],
+)
+def test_duration(seconds, text):
+    assert bench_table.duration(seconds) == text
+
+
+def test_bar_marks_the_roofline():
+    assert bench_table.bar(1.0, 0.5) == "█" * 10 + "|" + "█" * 9
+    assert bench_table.bar(0.0, 1.0) == "|"
+    assert bench_table.bar(0.5, 2.0) == "█" * 9 + "|"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int8", "uint8", "int64"])
+def test_random_input(dtype):
+    values = bench_worker.random_input(np.random.default_rng(1), [3, 100], dtype)
+    assert values.dtype == dtype
+    assert values.shape == (3, 100)
+    if dtype == "int8":
+        assert values.min() < -100 < 100 < values.max()
+    if dtype == "int64":
+        assert set(np.unique(values)) == {0, 1}
+
+
+def test_twin_value():
+    image = np.arange(12, dtype=np.int8).reshape(1, 2, 2, 3)
+    planes = bench_worker.twin_value(image, [1, 3, 2, 2], "tensor(uint8)")
+    assert planes.dtype == np.uint8
+    assert planes[0, 1, 0, 1] == int(image[0, 0, 1, 1]) + 128
+    assert bench_worker.twin_value(image, [1, 2, 2, 3], "tensor(int8)") is image
+
+
+def test_difference():
+    assert bench_worker.difference([np.float32([1, 2])], [np.float32([1, 4])]) == 2
+    assert bench_worker.difference([np.zeros((2, 3))], [np.zeros(6)]) == 0
+    assert bench_worker.difference([np.zeros(2)], [np.zeros(3)]) == float("inf")
+    assert bench_worker.difference([], []) == 0
+
+
+def test_interleave_takes_turns():
+    order = []
+
+    def contestant(name: str, cost_ns: int) -> bench_worker.Contestant:
+        def run(repetitions: int) -> int:
+            order.append(name)
+            return cost_ns * repetitions
+
+        return bench_worker.Contestant(run=run, outputs=list)
+
+    both = {"a": contestant("a", 1000), "b": contestant("b", 10_000_000)}
+    bench_worker.interleave(both, 0)
+    tail = order[-2 * bench_worker.MIN_SAMPLES :]
+    assert tail == ["a", "b"] * bench_worker.MIN_SAMPLES
+    assert both["a"].repetitions == 50
+    assert both["b"].repetitions == 1
+    assert both["a"].samples_ns == [1000.0] * bench_worker.MIN_SAMPLES
+
+
+def test_timed_takes_off_the_loop():
+    assert bench_worker.timed(int)(10_000) < 10_000 * 1000
