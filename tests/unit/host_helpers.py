@@ -37,7 +37,10 @@ def tar(entries: Sequence[tuple[str, Any]], compress: str = "xz") -> bytes:
                 info.type, info.linkname = tarfile.SYMTYPE, content
                 archive.addfile(info)
             else:
-                info.size, info.mode = len(content), 0o755 if "/bin/" in name else 0o644
+                info.size, info.mode = (
+                    len(content),
+                    0o755 if "/bin/" in name or "/ld-" in name else 0o644,
+                )
                 archive.addfile(info, io.BytesIO(content))
     return buffer.getvalue()
 
@@ -175,7 +178,7 @@ class Server:
     ranges: bool = True
     faults: list[str] = field(default_factory=list)
     requests: list[tuple[str, str | None]] = field(default_factory=list)
-    running: int = 0
+    released: threading.Event = field(default_factory=threading.Event)
 
     def answer(self, handler: http.server.BaseHTTPRequestHandler) -> None:
         asked = handler.headers.get("Range")
@@ -201,6 +204,11 @@ class Server:
             body = body[: len(body) // 2]
         if fault == "garbage":
             body = bytes(len(body))
+        if fault == "silent":  # the mirror neither sends nor hangs up
+            handler.wfile.write(body[:1000])
+            handler.wfile.flush()
+            self.released.wait()
+            return
         handler.wfile.write(body)
 
 
@@ -223,5 +231,6 @@ def serving(root: Path) -> Iterator[Server]:
         try:
             yield state
         finally:
+            state.released.set()
             server.shutdown()
             thread.join()

@@ -6,13 +6,16 @@ from __future__ import annotations
 import concurrent.futures
 import errno
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from edgebuild.errors import EdgebuildError
-from edgebuild.host import download, files, store, trees
+from edgebuild.host import download, files, paths, store, trees
 from edgebuild.host.store import Store
 from tests.unit.host_helpers import FakeArchive, deb, lock, package, serving, tar
 
@@ -360,6 +363,43 @@ def test_a_failing_download_stops_the_others(archive: FakeArchive, tmp_path: Pat
     with pytest.raises(EdgebuildError) as caught:
         _store(tmp_path, archive.address).prefetch("all", [package("p", *present)])
     assert caught.value.kind.code == "E103"
+
+
+CHILD = """
+import pathlib, sys
+from edgebuild.host.store import Store
+from edgebuild.model.lock import LockedFile
+path, sha256, size, address, cache = sys.argv[1:]
+file = LockedFile(path=path, sha256=sha256, size_bytes=int(size), purl="")
+print("ready", flush=True)
+Store(cache=pathlib.Path(cache), mirror=address).blob(file)
+"""
+
+
+def test_an_interrupt_does_not_wait_for_a_silent_mirror(
+    archive: FakeArchive, tmp_path: Path
+) -> None:
+    file = archive.add("big", data=BIG)
+    cache = tmp_path / "cache"
+    part = cache / "parts" / file.sha256
+    with serving(archive.root) as server:
+        server.faults = ["silent"]
+        words = [file.path, file.sha256, str(file.size_bytes), server.address, str(cache)]
+        folder = str(paths.data_dir() / "compiler")
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILD, *words],
+            env=os.environ | {"PYTHONPATH": folder},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as child:
+            while not (part.exists() and part.stat().st_size) and child.poll() is None:
+                pass
+            child.send_signal(signal.SIGINT)
+            said = child.communicate(timeout=download._TIMEOUT_S * 0.9)[1]
+        assert "KeyboardInterrupt" in said
+        assert not list(cache.glob("blobs/*/*/*"))
+        assert _store(tmp_path, server.address).blob(file).read_bytes() == BIG
+        assert server.requests[-1][1] == "bytes=1000-"
 
 
 def test_a_meter_that_was_stopped_ends_its_downloads() -> None:

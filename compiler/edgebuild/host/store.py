@@ -7,9 +7,10 @@ its manifest. What does not match is thrown away and fetched or made again.
 
 from __future__ import annotations
 
-import concurrent.futures
+import contextlib
 import hashlib
 import json
+import queue
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -118,15 +119,10 @@ class Store:
             )
         meter = _Meter(what, sum(file.size_bytes for file in missing), self.progress)
         addresses = mirrors(self.mirror)
-        with concurrent.futures.ThreadPoolExecutor(_CONNECTIONS) as pool:
-            tasks = [pool.submit(self._fetch_one, addresses, file, meter) for file in missing]
-            try:
-                for task in concurrent.futures.as_completed(tasks):
-                    task.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True, wait=False)
-                meter.stop()
-                raise
+        try:
+            _in_threads(missing, lambda file: self._fetch_one(addresses, file, meter))
+        finally:
+            meter.stop()
 
     def _is_whole(self, file: LockedFile) -> bool:
         place = self._place(file)
@@ -164,6 +160,34 @@ class Store:
             with told_plainly(place):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 part.replace(place)
+
+
+def _in_threads(files: list[LockedFile], act: Callable[[LockedFile], None]) -> None:
+    """Act on every file, a few at a time; the first failure is raised at once.
+
+    The threads are daemons, not a pool: Ctrl-C must not wait for a mirror that is silent.
+    """
+    waiting: queue.SimpleQueue[LockedFile] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    for file in files:
+        waiting.put(file)
+
+    def work() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                file = waiting.get_nowait()
+                try:
+                    act(file)
+                    ended.put(None)
+                except BaseException as error:
+                    ended.put(error)
+                    return
+
+    for _ in range(min(_CONNECTIONS, len(files))):
+        threading.Thread(target=work, daemon=True).start()
+    for _ in files:
+        if (error := ended.get()) is not None:
+            raise error
 
 
 class _Meter:
