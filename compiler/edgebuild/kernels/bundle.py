@@ -19,8 +19,7 @@ from edgebuild.model.profile import Cpu
 
 _C_FLAGS = (
     "-O2", "-std=c11", "-fPIC", "-fno-sanitize=undefined", "-fno-stack-protector",
-    "-fno-asynchronous-unwind-tables", "-ffunction-sections", "-fvisibility=default", "-Wall",
-    "-Werror", "-c",
+    "-fno-asynchronous-unwind-tables", "-ffunction-sections",
 )  # fmt: skip
 
 
@@ -69,7 +68,7 @@ def raise_error(path: Path) -> None:
 
 def _link(cpu: Cpu, work: Path, name: str) -> None:
     """Compile driver and data, and join everything into one relocatable object."""
-    _zig_cc(cpu, work, f"{name}.driver.c", "driver.o")
+    _zig_cc(cpu, work, f"{name}.driver.c", "driver.o", *_C_FLAGS)
     found: dict[str, Any] = json.loads((work / f"{name}.card.json").read_bytes())
     parts = [work / "driver.o", work / f"{name}.kernels.o"]
     found["code_bytes"] = sum(elf.code_bytes(part.read_bytes()) for part in parts)
@@ -87,12 +86,12 @@ def _link(cpu: Cpu, work: Path, name: str) -> None:
     )  # fmt: skip
 
 
-def _zig_cc(cpu: Cpu, work: Path, source: str, target: str) -> None:
+def _zig_cc(cpu: Cpu, work: Path, source: str, target: str, *flags: str) -> None:
     triple = cputarget.triple(cpu)
     process.run(
         [
-            *compiler.zig(), "cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}", *_C_FLAGS,
-            source, "-o", target,
+            *compiler.zig(), "cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}", *flags,
+            "-c", source, "-o", target,
         ],
         what=f"compile {source}",
         cwd=work,

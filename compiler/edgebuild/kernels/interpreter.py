@@ -51,11 +51,11 @@ def _read(lowered: Lowered, values: Mapping[str, Array], name: str) -> Array:
 
 
 def _complete(lowered: Lowered, values: dict[str, Array]) -> dict[str, Array]:
-    """Views, and values without elements, have no call of their own."""
+    """Views, and values without elements, have no call of their own; fused values do not exist."""
     for name, value in lowered.values.items():
         if name in values:
             continue
-        if name in lowered.views:
+        if lowered.root(name) in values:
             values[name] = _read(lowered, values, name)
         elif 0 in value.shape:
             values[name] = np.zeros(value.shape, DTYPES[value.dtype])

@@ -11,7 +11,7 @@ import numpy as np
 from edgebuild.errors.kernels import TYPE_UNSUPPORTED
 from edgebuild.kernels.onnx_reader import OnnxNode
 from edgebuild.kernels.shapes import normal_axis
-from edgebuild.model.graph import Quantisation
+from edgebuild.model.graph import Quantisation, Tensor
 
 
 def _parameters(o: OnnxNode, dtype: str) -> Quantisation:
@@ -50,23 +50,29 @@ def _quantize(o: OnnxNode) -> None:
 
 def _dequantize(o: OnnxNode) -> None:
     x = o.tensor(0)
-    made = x.quantisation is not None
     found = _parameters(o, o.tensor(2).dtype if o.has(2) else x.dtype)
     if x.dtype == "uint8":
-        if x.data is None:
-            raise TYPE_UNSUPPORTED(
-                f"input {x.name!r} is uint8",
-                where=f"operator {o.source}",
-                hint="let the model take float32 or int8",
-            )
-        data = (x.data.astype(np.int16) - 128).astype(np.int8)
-        x = o.builder.tensors[o.builder.constant(f"{x.name}/int8", data)]
-    if not made:
+        name = _signed(o, x, found)
+    elif x.quantisation is None:
         # a constant or an input of the model: the parameters become its own
-        o.builder.tensors[x.name] = replace(x, quantisation=found)
-    elif x.quantisation != found:
+        name = x.name
+        o.builder.tensors[name] = replace(x, quantisation=found)
+    elif x.quantisation == found:
+        name = x.name
+    else:
         raise o.unsupported("with other parameters than its input was quantised with")
-    o.result("dequantize", [x.name], dtype="float32")
+    o.result("dequantize", [name], dtype="float32")
+
+
+def _signed(o: OnnxNode, x: Tensor, found: Quantisation) -> str:
+    """A uint8 constant or input of the model as int8."""
+    if x.data is not None:
+        data = (x.data.astype(np.int16) - 128).astype(np.int8)
+        return o.builder.constant(f"{x.name}/int8", data, found)
+    zeros = tuple(zero + 128 for zero in found.zero_point)
+    o.builder.tensors[x.name] = replace(x, quantisation=replace(found, zero_point=zeros))
+    return o.builder.emit("quantize", [x.name], f"{x.name}/int8", o.source, dtype="int8",
+                          quantisation=found)  # fmt: skip
 
 
 CONVERTERS: dict[str, Callable[[OnnxNode], None]] = {

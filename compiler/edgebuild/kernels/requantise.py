@@ -40,11 +40,15 @@ class _State:
         usable = tensor.dtype == "int8" and found is not None and found.axis is None
         return tensor if usable else None
 
-    def add(self, wish: str, data: NDArray[Any], quantisation: Quantisation | None) -> str:
+    def free(self, wish: str) -> str:
         name, number = f"{wish}/int8", 1
         while name in self.tensors:
             number += 1
             name = f"{wish}/int8.{number}"
+        return name
+
+    def add(self, wish: str, data: NDArray[Any], quantisation: Quantisation | None) -> str:
+        name = self.free(wish)
         self.tensors[name] = Tensor(
             name=name, shape=data.shape, dtype=data.dtype.name, quantisation=quantisation, data=data
         )
@@ -60,8 +64,27 @@ def requantise(graph: Graph) -> Graph:
     for name in graph.outputs:
         readers[name] = readers.get(name, 0) + 1
     state = _State(dict(graph.tensors), {n: o for o in graph.operators for n in o.outputs}, readers)
-    operators = tuple(_converted(state, operator) or operator for operator in graph.operators)
+    operators = tuple(
+        new
+        for operator in graph.operators
+        for new in _moved_down(state, _converted(state, operator) or operator)
+    )
     return replace(graph, tensors=state.tensors, operators=operators)
+
+
+def _moved_down(s: _State, operator: Operator) -> tuple[Operator, ...]:
+    """A transpose or reshape of a dequantised value moves the stored bytes instead."""
+    if operator.kind not in ("transpose", "reshape") or len(operator.inputs) != 1:
+        return (operator,)
+    stored, output = s.stored(operator.inputs[0]), s.tensors[operator.outputs[0]]
+    if stored is None:
+        return (operator,)
+    name = s.free(output.name)
+    s.tensors[name] = replace(output, name=name, dtype="int8", quantisation=stored.quantisation)
+    moved = replace(operator, name=name, inputs=(stored.name,), outputs=(name,))
+    back = replace(operator, kind="dequantize", inputs=(name,), attributes={})
+    s.producers[output.name] = back
+    return (moved, back)
 
 
 def _converted(s: _State, last: Operator) -> Operator | None:

@@ -29,7 +29,7 @@ def simplify(graph: Graph) -> Graph:
     """The same outputs from fewer operators."""
     state = _State(dict(graph.tensors), list(graph.operators), frozenset(graph.outputs))
     _drop_identities(state)
-    for rule in (_fold_padding, _fold_affine):
+    for rule in (_fold_padding, _fold_affine, _fold_activation):
         _merge(state, rule)
     return replace(graph, tensors=state.tensors, operators=tuple(state.operators))
 
@@ -134,6 +134,23 @@ def _fold_affine(s: _State, first: Operator, second: Operator) -> Operator | Non
     attributes = {**first.attributes, "activation": second.attributes.get("activation", "none")}
     return replace(first, name=second.name, inputs=(first.inputs[0], weights.name, offset.name),
                    outputs=second.outputs, attributes=attributes)  # fmt: skip
+
+
+_ACTIVATED = (*_WEIGHTED, "add", "sub", "mul", "average_pool2d", "max_pool2d")
+_CLIPS = {(0.0, np.inf): "relu", (0.0, 6.0): "relu6", (-1.0, 1.0): "relu_n1_to_1"}
+
+
+def _fold_activation(s: _State, first: Operator, second: Operator) -> Operator | None:
+    """A float operator's activation, where exporters wrote it as an operator of its own."""
+    if first.kind not in _ACTIVATED or first.attributes.get("activation", "none") != "none":
+        return None
+    name = second.kind
+    if name == "clip":
+        name = _CLIPS.get((second.attributes["lo"], second.attributes["hi"]), "")
+    if name not in _CLIPS.values() or s.tensors[first.outputs[0]].dtype != "float32":
+        return None
+    attributes = {**first.attributes, "activation": name}
+    return replace(first, name=second.name, outputs=second.outputs, attributes=attributes)
 
 
 def _per_channel(tensor: Tensor, result: Tensor) -> NDArray[Any] | None:
