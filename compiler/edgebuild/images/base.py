@@ -152,7 +152,19 @@ def _shell(store: Store, lock: Lock, arch: str) -> list[Entry]:
     return [program, *(link(f"/usr/bin/{name}", "busybox") for name in _SHELL_COMMANDS)]
 
 
-_SHELL_COMMANDS = tuple("sh cat dmesg free ip kill ls mount ping ps reboot top vi wget".split())
+_SHELL_COMMANDS = (
+    "sh",
+    "cat",
+    "dmesg",
+    "free",
+    "ip",
+    "kill",
+    "ls",
+    "mount",
+    "ping",
+    "ps",
+    "reboot",
+)
 
 
 def _boot(out: Path, made: boot.BootPartition, digest: str) -> dict[str, object]:
@@ -162,16 +174,12 @@ def _boot(out: Path, made: boot.BootPartition, digest: str) -> dict[str, object]
     return {"bytes": BOOT_BYTES, "ranges": [_range(0, used)]}
 
 
-def _data(
-    out: Path, store: Store, lock: Lock, profile: Profile, digest: str
-) -> dict[str, object]:
+def _data(out: Path, store: Store, lock: Lock, profile: Profile, digest: str) -> dict[str, object]:
     size = -(-profile.storage.data_bytes // (1 << 20)) << 20
     mkfs = tools.tool(store, lock, "mke2fs")
     image = filesystems.ext4(mkfs, size, identifier(digest, "data file system"))
     (out / "data.zst").write_bytes(frames.frame(image, size, _LEVEL))
-    ranges = [
-        _range(first, image[first:end]) for first, end in filesystems.ext4_used(image)
-    ]
+    ranges = [_range(first, image[first:end]) for first, end in filesystems.ext4_used(image)]
     return {"bytes": size, "ranges": ranges}
 
 

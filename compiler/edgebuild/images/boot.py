@@ -134,7 +134,7 @@ def _raspberry_pi(store: Store, lock: Lock, profile: Profile, kernel: Kernel) ->
         origins.package(lock, "raspi-firmware", "raspi-firmware"),
         origins.package(lock, profile.boot.kernel, "linux-image-6"),
     )
-    made = {name: pi for name in firmware} | {name: linux for name in (*trees, "kernel8.img")}
+    made = dict.fromkeys(firmware, pi) | dict.fromkeys((*trees, "kernel8.img"), linux)
     return BootPartition(files=files, origins=made, hybrid=True)
 
 

@@ -134,9 +134,7 @@ def _short_name(name: str, taken: set[bytes]) -> bytes:
     """The 8.3 name of ``name``, unique among ``taken``, to which it is added."""
     if not name or len(name) > 255 or any(c in '\\/:*?"<>|' or ord(c) < 32 for c in name):
         raise NAME_UNFIT(f"the name {name!r} cannot be stored on a FAT partition")
-    base, extension = (
-        "".join(c for c in part.upper() if c in _SHORT) for part in _split(name)
-    )
+    base, extension = ("".join(c for c in part.upper() if c in _SHORT) for part in _split(name))
     short = base[:8].ljust(8).encode() + extension[:3].ljust(3).encode()
     number = 0
     while short in taken or (number == 0 and not _fits(name)):
@@ -190,8 +188,8 @@ def _boot_sectors(sectors: int, fat_sectors: int, volume: int, label: str, free:
         fat_sectors, 0, 0, 2, 1, 6, bytes(12), 0x80, 0, 0x29, volume,
         label.upper().encode().ljust(11), b"FAT32   ",
     ).ljust(510, b"\0") + b"\x55\xaa"  # fmt: skip
-    information = (
-        b"RRaA".ljust(484, b"\0") + b"rrAa" + struct.pack("<II", free, 2)
-    ).ljust(508, b"\0") + b"\x00\x00\x55\xaa"
+    information = (b"RRaA".ljust(484, b"\0") + b"rrAa" + struct.pack("<II", free, 2)).ljust(
+        508, b"\0"
+    ) + b"\x00\x00\x55\xaa"
     first = boot + information
     return (first.ljust(6 * _SECTOR, b"\0") + first).ljust(_RESERVED * _SECTOR, b"\0")

@@ -5,25 +5,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from collections.abc import Iterable
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
-from edgebuild.errors.images import EXECUTABLE_UNFIT, IMAGE_TOO_LARGE
+from edgebuild.errors.images import IMAGE_TOO_LARGE
 from edgebuild.host import files, tools
 from edgebuild.host.store import Store
 from edgebuild.images import bmap, filesystems, frames, gpt, tree
+from edgebuild.images.elf import check_executable
 from edgebuild.images.identity import identifier
 from edgebuild.model.lock import Lock
 from edgebuild.model.profile import Profile
 
-# Part of the executable's path and of what the profile promises to keep free for a larger one.
 GATEWAY = "/usr/bin/mcp-gateway"
 _ROOT_STEP = 32 << 20
 _LEVEL = 15  # the whole of a change of model waits for this frame
-_MACHINES = {"amd64": 62, "arm64": 183, "riscv64": 243}  # ELF e_machine
-_INTERPRETER = 3  # ELF PT_INTERP
 
 
 def build(
@@ -32,9 +30,10 @@ def build(
     profile: Profile,
     base: Path,
     executable: Path,
+    *,
     config: Path,
-    out_img_zst: Path,
-    out_bmap: Path,
+    image: Path,
+    block_map: Path,
 ) -> dict[str, Any]:
     """Write the compressed image and its block map; return what is in the image.
 
@@ -54,9 +53,7 @@ def build(
         tools.tool(store, lock, "mkfs.erofs"), tar, identifier(content, "root file system")
     )
     partitions, total = _layout(facts, len(root), content, profile)
-    head, tail = gpt.tables(
-        partitions, identifier(content, "disk"), total, hybrid=facts["hybrid"]
-    )
+    head, tail = gpt.tables(partitions, identifier(content, "disk"), total, hybrid=facts["hybrid"])
     parts = [
         frames.frame(head, partitions[0].first * gpt.SECTOR, _LEVEL),
         (base / "boot.zst").read_bytes(),
@@ -64,31 +61,14 @@ def build(
         (base / "data.zst").read_bytes(),
         frames.frame(bytes((gpt.ALIGN - gpt.TAIL_SECTORS) * gpt.SECTOR) + tail, 1 << 20, _LEVEL),
     ]
-    files.atomic_write(out_img_zst, b"".join(parts))
-    ranges = _ranges(facts, partitions, head, root, tail, total)
-    files.atomic_write(out_bmap, bmap.render(total * gpt.SECTOR, ranges).encode())
+    files.atomic_write(image, b"".join(parts))
+    ranges = [*_own_ranges(partitions, head, root, tail, total), *_base_ranges(facts, partitions)]
+    files.atomic_write(block_map, bmap.render(total * gpt.SECTOR, ranges).encode())
     return {
         "files": [*tree.listing(entries), *facts["boot_files"]],
         "partitions": [_partition(partition) for partition in partitions],
         "image_bytes": total * gpt.SECTOR,
     }
-
-
-def check_executable(program: bytes, debian_arch: str, name: str) -> None:
-    """Refuse what cannot run in an image that has no loader and no libraries. Raises E408."""
-    try:
-        kind, machine = struct.unpack_from("<HH", program, 16)
-        (table,) = struct.unpack_from("<Q", program, 32)
-        size, count = struct.unpack_from("<HH", program, 54)
-        heads = {struct.unpack_from("<I", program, table + size * i)[0] for i in range(count)}
-    except struct.error as error:
-        raise EXECUTABLE_UNFIT("the file is too short for a program", where=name) from error
-    if program[:6] != b"\x7fELF\x02\x01" or machine != _MACHINES[debian_arch] or kind not in (2, 3):
-        raise EXECUTABLE_UNFIT(f"this is not a program for {debian_arch}", where=name)
-    if _INTERPRETER in heads:
-        raise EXECUTABLE_UNFIT(
-            "the program needs a dynamic loader", where=name, hint="link it with -static"
-        )
 
 
 def _gateway(
@@ -117,8 +97,6 @@ def _gateway(
 
 def clock_floor(lock: Lock) -> int:
     """Seconds since 1970 of the archive that the image is made from: now is later than that."""
-    from email.utils import parsedate_to_datetime
-
     return int(parsedate_to_datetime(lock.archive_date).timestamp())
 
 
@@ -154,29 +132,30 @@ def _layout(
     return partitions, total
 
 
-def _ranges(
-    facts: dict[str, Any],
-    partitions: list[gpt.Partition],
-    head: bytes,
-    root: bytes,
-    tail: bytes,
-    total: int,
+def _own_ranges(
+    partitions: list[gpt.Partition], head: bytes, root: bytes, tail: bytes, total: int
 ) -> list[bmap.Range]:
     # The last table does not begin on a block's edge: the zeros before it are mapped with it.
     lead = (total - gpt.TAIL_SECTORS) * gpt.SECTOR % bmap.BLOCK
     end = (total - gpt.TAIL_SECTORS) * gpt.SECTOR - lead
-    ranges = [
+    return [
         bmap.digest_range(0, head),
         bmap.digest_range(partitions[1].first * gpt.SECTOR, root),
         bmap.digest_range(end, bytes(lead) + tail),
     ]
-    for part, partition in (("boot", partitions[0]), ("data", partitions[2])):
-        offset = partition.first * gpt.SECTOR // bmap.BLOCK
-        ranges += [
-            bmap.Range(first=offset + r["first"], last=offset + r["last"], sha256=r["sha256"])
-            for r in facts["parts"][part]["ranges"]
-        ]
-    return ranges
+
+
+def _base_ranges(facts: dict[str, Any], partitions: list[gpt.Partition]) -> list[bmap.Range]:
+    placed = (("boot", partitions[0]), ("data", partitions[2]))
+    return [
+        bmap.Range(
+            first=partition.first * gpt.SECTOR // bmap.BLOCK + mapped["first"],
+            last=partition.first * gpt.SECTOR // bmap.BLOCK + mapped["last"],
+            sha256=mapped["sha256"],
+        )
+        for part, partition in placed
+        for mapped in facts["parts"][part]["ranges"]
+    ]
 
 
 def _partition(partition: gpt.Partition) -> dict[str, str | int]:

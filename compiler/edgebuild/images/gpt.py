@@ -49,8 +49,8 @@ def tables(
     """The start of the disk (34 sectors) and its end (33 sectors)."""
     table = b"".join(_entry(partition) for partition in partitions).ljust(_ENTRIES * 128, b"\0")
     last = total_sectors - 1
-    primary = _header(table, disk, 1, last, 2, total_sectors)
-    secondary = _header(table, disk, last, 1, last - _TABLE_SECTORS, total_sectors)
+    primary = _header(table, disk, last, places=(1, last, 2))
+    secondary = _header(table, disk, last, places=(last, 1, last - _TABLE_SECTORS))
     head = _mbr(partitions[0], disk, total_sectors, hybrid) + primary + table
     return head, table + secondary
 
@@ -69,7 +69,10 @@ def _entry(partition: Partition) -> bytes:
     )
 
 
-def _header(table: bytes, disk: uuid.UUID, here: int, other: int, start: int, total: int) -> bytes:
+def _header(table: bytes, disk: uuid.UUID, last: int, places: tuple[int, int, int]) -> bytes:
+    """A header; ``places``: where it is, where the other one is, and where its table is."""
+    here, other, start = places
+
     def pack(checksum: int) -> bytes:
         return struct.pack(
             "<8sIIIIQQQQ16sQIII",
@@ -81,7 +84,7 @@ def _header(table: bytes, disk: uuid.UUID, here: int, other: int, start: int, to
             here,
             other,
             2 + _TABLE_SECTORS,
-            total - TAIL_SECTORS - 1,
+            last - TAIL_SECTORS,
             disk.bytes_le,
             start,
             _ENTRIES,
@@ -98,13 +101,7 @@ def _mbr(boot: Partition, disk: uuid.UUID, total: int, hybrid: bool) -> bytes:
     if hybrid:
         entries = [_mbr_entry(0x0C, boot.first, boot.sectors), _mbr_entry(0xEE, 1, boot.first - 1)]
     signature = disk.bytes[:4] if hybrid else bytes(4)
-    return (
-        bytes(440)
-        + signature
-        + bytes(2)
-        + b"".join(entries).ljust(64, b"\0")
-        + b"\x55\xaa"
-    )
+    return bytes(440) + signature + bytes(2) + b"".join(entries).ljust(64, b"\0") + b"\x55\xaa"
 
 
 def _mbr_entry(kind: int, first: int, sectors: int) -> bytes:

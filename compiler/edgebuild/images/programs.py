@@ -19,15 +19,15 @@ TARGETS = {
 _FLAGS = ("-static", "-Os", "-s", "-D_GNU_SOURCE", "-fno-sanitize=undefined",
           "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections")  # fmt: skip
 
-_DHCPCD = (
-    "common control dhcpcd duid eloop logerr if if-options sa route dhcp-common script if-linux "
-    "dhcp ipv4 bpf arp ipv6 ipv6nd dhcp6 privsep privsep-root privsep-control privsep-inet "
-    "privsep-bpf privsep-linux"
-).split()
-_DHCPCD_COMPAT = (
-    "closefrom arc4random arc4random_uniform pidfile setproctitle strtoi strtou rb "
-    "crypt/md5 crypt/sha256"
-).split()
+_DHCPCD = """
+common control dhcpcd duid eloop logerr if if-options sa route dhcp-common script if-linux
+dhcp ipv4 bpf arp ipv6 ipv6nd dhcp6 privsep privsep-root privsep-control privsep-inet
+privsep-bpf privsep-linux
+"""
+_DHCPCD_COMPAT = """
+closefrom arc4random arc4random_uniform pidfile setproctitle strtoi strtou rb
+crypt/md5 crypt/sha256
+"""
 _DHCPCD_FEATURES = ("INET", "ARP", "INET6", "DHCP6", "PRIVSEP")
 # What dhcpcd's configure finds out on Linux with musl, and where things are in our image.
 _DHCPCD_CONFIG = """\
@@ -81,8 +81,8 @@ def dhcpcd(source: Path, debian_arch: str) -> bytes:
         (made / "config.h").write_text(_DHCPCD_CONFIG)
         (made / "dhcpcd-embedded.c").write_text(_embedded_c(source / "src"))
         (made / "dhcpcd-embedded.h").write_text(_embedded_h(source / "src"))
-        files = [f"src/{name}.c" for name in _DHCPCD]
-        files += [f"compat/{name}.c" for name in _DHCPCD_COMPAT]
+        files = [f"src/{name}.c" for name in _DHCPCD.split()]
+        files += [f"compat/{name}.c" for name in _DHCPCD_COMPAT.split()]
         options = [f"-D{feature}" for feature in _DHCPCD_FEATURES]
         options += ["-std=c99", "-w", "-DHAVE_CONFIG_H", "-DNDEBUG", f"-I{made}"]
         options += ["-I.", "-Isrc", "-Icompat/crypt", str(made / "dhcpcd-embedded.c")]

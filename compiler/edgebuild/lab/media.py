@@ -62,9 +62,7 @@ def partitions(raw: Path) -> list[Partition]:
         name = table[at + 56 : at + 128].decode("utf-16-le").rstrip("\0")
         if first:
             offset = first * _SECTOR
-            found.append(
-                Partition(name=name, offset=offset, size=(last + 1) * _SECTOR - offset)
-            )
+            found.append(Partition(name=name, offset=offset, size=(last + 1) * _SECTOR - offset))
     return found
 
 

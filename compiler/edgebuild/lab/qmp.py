@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 _TIMEOUT_S = 2.0
 
@@ -17,15 +17,14 @@ def order(path: Path, command: str) -> bool:
     with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as link:
         link.settimeout(_TIMEOUT_S)
         link.connect(str(path))
-        with link.makefile("rwb") as lines:
+        with link.makefile("rb") as lines:
             lines.readline()  # QEMU greets first
-            return all(_execute(lines, name) for name in ("qmp_capabilities", command))
+            return all(_execute(link, lines, name) for name in ("qmp_capabilities", command))
     return False
 
 
-def _execute(lines: BinaryIO, name: str) -> bool:
-    lines.write(json.dumps({"execute": name}).encode() + b"\n")
-    lines.flush()
+def _execute(link: socket.socket, lines: IO[bytes], name: str) -> bool:
+    link.sendall(json.dumps({"execute": name}).encode() + b"\n")
     while line := lines.readline():
         answer = json.loads(line)
         if "return" in answer or "error" in answer:  # events may come between

@@ -67,7 +67,7 @@ class Machine:
         while time.monotonic() - self.started_s < timeout_s:
             if not self.running():
                 self._reader.join(timeout=1)
-                raise self._failure(EMULATOR_ENDED, "the emulator ended before the gateway answered")
+                raise self._failure(EMULATOR_ENDED, "the emulator ended before an answer")
             if _answers(self.port, path):
                 self.answered_s = time.monotonic() - self.started_s
                 return

@@ -105,6 +105,8 @@ def oci(c: Context) -> None:
     profile = c.profile()
     (c.out / "images").mkdir()
     images.build(
+        c.store,
+        c.lock,
         c.work / c.step.sources[0],
         profile,
         c.out / c.step.outputs[0],
@@ -137,9 +139,9 @@ def firmware(c: Context) -> None:
         profile,
         c.work / "base",
         c.work / "images" / executable(profile),
-        c.work / "inputs/mcp-edge.json",
-        c.out / c.step.outputs[0],
-        c.out / c.step.outputs[1],
+        config=c.work / "inputs/mcp-edge.json",
+        image=c.out / c.step.outputs[0],
+        block_map=c.out / c.step.outputs[1],
     )
     c.write("payload.json", payload)
 

@@ -239,7 +239,11 @@ def _images(request: BuildRequest) -> list[Step]:
                 name="oci",
                 kind="oci",
                 title="assemble the container image",
-                sources=(f"images/{executable(profile)}", "inputs/profile.json"),
+                sources=(
+                    f"images/{executable(profile)}",
+                    "inputs/profile.json",
+                    *_fetched(f"tools-image-{HOST}"),
+                ),
                 outputs=(f"images/{executable(profile)}.oci.tar",),
             )
         )
