@@ -106,6 +106,7 @@ def _transfer(
                     if have > size_bytes:
                         break
                     file.write(chunk)
+                    file.flush()  # whatever ends us, the next run goes on from here
                     on_bytes(len(chunk))
     if have > size_bytes:
         part.unlink(missing_ok=True)
