@@ -240,8 +240,11 @@ def check_value(field: Field, value: object) -> "str | None":
 
 
 def _check_texts(field: Field, value: object) -> "str | None":
-    if not isinstance(value, list) or not all([isinstance(item, str) for item in value]):
+    if not isinstance(value, list):
         return "must be a list of strings"
+    for item in value:
+        if not isinstance(item, str):
+            return "must be a list of strings"
     if len(value) > field.high:
         return "must have at most %d items" % field.high
     return None

@@ -16,7 +16,10 @@ class Record:
     def __eq__(self, other: object) -> bool:
         if type(self) is not type(other):
             return False
-        return all([getattr(self, name) == getattr(other, name) for name in self.__slots__])
+        for name in self.__slots__:
+            if getattr(self, name) != getattr(other, name):
+                return False
+        return True
 
     def __hash__(self) -> int:
         return id(self)

@@ -21,9 +21,10 @@ def is_address(name: str) -> bool:
     if ":" in name:
         return not name.lstrip("0123456789abcdef:.")
     parts = name.split(".")
-    return len(parts) == 4 and all(
-        [part != "" and len(part) < 4 and not part.lstrip("0123456789") for part in parts]
-    )
+    for part in parts:
+        if not part or len(part) > 3 or part.lstrip("0123456789"):
+            return False
+    return len(parts) == 4
 
 
 def is_loopback(name: str) -> bool:
