@@ -81,7 +81,27 @@ def test_an_ubuntu_machine_knows_debian_from_python_apt(apt: Path) -> None:
     )
     assert _found(apt) == ("http://a.invalid/debian", "http://b.invalid/debian")
     (templates / "Debian.info").write_text("Suite: {series}\nBaseURI: http://deb.invalid/debian/\n")
-    assert _found(apt)[0] == "http://deb.invalid/debian"
+    assert _found(apt) == ("http://deb.invalid/debian",)
+
+
+def _apt_config(tmp_path: Path, text: str) -> str:
+    script = tmp_path / "apt-config"
+    script.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+    script.chmod(0o755)
+    return str(script)
+
+
+def test_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    apt = _apt_config(
+        tmp_path, 'Acquire::http::Proxy "http://p.invalid:1";\nAcquire::https::Proxy "DIRECT";'
+    )
+    assert mirrors.proxies(apt) == {"http": "http://p.invalid:1"}
+    assert mirrors.proxies(str(tmp_path / "none")) == {}
+    monkeypatch.setenv("https_proxy", "http://env.invalid:2")
+    assert mirrors.proxies(apt) == {"https": "http://env.invalid:2"}
 
 
 def test_no_mirror_E101(apt: Path) -> None:

@@ -27,6 +27,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "_PAUSES_S", (0.001, 0.001, 0.001))
     for name in ("http_proxy", "HTTP_PROXY", "EDGEBUILD_MIRROR"):
         monkeypatch.delenv(name, raising=False)
+    download._opener.cache_clear()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import time
 import urllib.error
@@ -11,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from edgebuild.errors.inputs import GONE, UNREACHABLE, WRONG_CONTENT
+from edgebuild.host import mirrors
 from edgebuild.host.files import told_plainly
 
 _TIMEOUT_S = 30
@@ -25,7 +27,7 @@ _SNAPSHOT = (
 
 
 def fetch(
-    mirrors: Sequence[str],
+    addresses: Sequence[str],
     path: str,
     part: Path,
     size_bytes: int,
@@ -40,25 +42,25 @@ def fetch(
     E102 when no mirror answers, E103 when all that answer lack the file, E104 when one sends
     more than ``size_bytes``.
     """
-    left = list(mirrors)
+    left = list(addresses)
     last = ""
     for wait_s in (0.0, *_PAUSES_S):
         if wait_s:
             pause(wait_s)
-        for mirror in list(left):
+        for address in list(left):
             try:
-                return _transfer(f"{mirror}/{path}", part, size_bytes, on_bytes, exact)
+                return _transfer(f"{address}/{path}", part, size_bytes, on_bytes, exact)
             except urllib.error.HTTPError as error:
                 error.close()
                 last = f"the server answered {error.code} {error.reason}"
                 if error.code in _GONE:
-                    left.remove(mirror)
+                    left.remove(address)
                 elif error.code == 416:  # our part is no part of their file
                     part.unlink(missing_ok=True)
             except _NETWORK_ERRORS as error:
                 last = str(getattr(error, "reason", error)) or type(error).__name__
                 if "No such file" in last:  # file: mirrors
-                    left.remove(mirror)
+                    left.remove(address)
         if not left:
             raise GONE("the mirror does not have this file", where=path, hint=_SNAPSHOT)
     raise UNREACHABLE(
@@ -70,7 +72,7 @@ def fetch(
 
 
 def fetch_bytes(
-    mirrors: Sequence[str],
+    addresses: Sequence[str],
     path: str,
     part: Path,
     limit_bytes: int,
@@ -79,10 +81,15 @@ def fetch_bytes(
     """The content of a file whose size is not known beforehand, up to ``limit_bytes``."""
     part.unlink(missing_ok=True)
     try:
-        fetch(mirrors, path, part, limit_bytes, lambda _: None, pause=pause, exact=False)
+        fetch(addresses, path, part, limit_bytes, lambda _: None, pause=pause, exact=False)
         return part.read_bytes()
     finally:
         part.unlink(missing_ok=True)
+
+
+@functools.cache
+def _opener() -> urllib.request.OpenerDirector:
+    return urllib.request.build_opener(urllib.request.ProxyHandler(mirrors.proxies()))
 
 
 def _transfer(
@@ -95,7 +102,7 @@ def _transfer(
     request = urllib.request.Request(url, headers={"User-Agent": "edgebuild"})  # noqa: S310
     if have:
         request.add_header("Range", f"bytes={have}-")
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+    with _opener().open(request, timeout=_TIMEOUT_S) as answer:
         resumed = have > 0 and answer.status == 206
         have = have if resumed else 0
         with told_plainly(part):

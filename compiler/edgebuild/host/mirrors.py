@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import os
 import re
+import urllib.request
 from collections.abc import Iterable
 from pathlib import Path
 
+from edgebuild.errors import EdgebuildError
 from edgebuild.errors.inputs import NO_MIRROR
-from edgebuild.host import deb822
+from edgebuild.host import deb822, process
 
 _APT = Path("/etc/apt")
 _TEMPLATES = Path("/usr/share/python-apt/templates")
@@ -22,6 +24,7 @@ _DEBIAN_SUITES = frozenset(
     ("stable", "oldstable", "testing", "unstable", "sid", "bullseye", "bookworm", "trixie", "forky",
      "duke")
 )  # fmt: skip
+_PROXY_SETTINGS = ("Acquire::http::Proxy", "Acquire::https::Proxy")
 _SCHEMES = ("http://", "https://", "file:/")
 _ONE_LINE = re.compile(r"deb(?:-src)?\s+(?:\[[^\]]*\]\s*)?(\S+)\s+(\S+)\s+(\S.*)")
 
@@ -44,6 +47,18 @@ def mirrors(option: str | None, apt: Path = _APT, templates: Path = _TEMPLATES) 
                 hint="it starts with http://, https:// or file:///",
             )
     return tuple(dict.fromkeys(address.rstrip("/") for address in found))
+
+
+def proxies(apt_config: str = "apt-config") -> dict[str, str]:
+    """The proxies to use, by scheme: this process's environment wins over apt's settings."""
+    if found := urllib.request.getproxies():
+        return found
+    try:
+        said = process.run([apt_config, "dump", *_PROXY_SETTINGS], what="read apt's settings").text
+    except EdgebuildError:
+        return {}  # no apt here, or one that cannot read its own settings
+    pairs = re.findall(r'^Acquire::(https?)::Proxy "([^"]+)";$', said, re.MULTILINE)
+    return {scheme: address for scheme, address in pairs if address != "DIRECT"}
 
 
 def _from_apt(apt: Path) -> list[str]:
@@ -86,7 +101,7 @@ def _from_templates(templates: Path) -> list[str]:
     """The base address in python-apt's description of Debian, which Ubuntu installs too."""
     found = re.search(r"^BaseURI:\s*(\S+)$", _read(templates / "Debian.info"), re.MULTILINE)
     listed = re.findall(r"^(https?://\S+)$", _read(templates / "Debian.mirrors"), re.MULTILINE)
-    return ([found[1]] if found else []) + listed[:3]
+    return [found[1]] if found else listed[:3]
 
 
 def _read(path: Path) -> str:
