@@ -14,7 +14,7 @@ from pathlib import Path
 from edgebuild.cli import show
 from edgebuild.errors import EdgebuildError
 from edgebuild.errors.general import STALE_LOCK
-from edgebuild.host import download, files, lockfile, mirrors, paths
+from edgebuild.host import files, lockfile, mirrors, paths
 from edgebuild.host.store import Store
 
 FREE_BYTES = 4 << 30  # a cold build of one target, with its cache, takes about half of it
@@ -26,14 +26,11 @@ def lock(arguments: argparse.Namespace) -> None:
 
     folder = paths.data_dir() / "locks"
     place = folder / "trixie.lock.json"
-    bases = mirrors.mirrors(arguments.mirror)
     store = Store(cache=paths.cache_dir(), mirror=arguments.mirror, progress=show.fetching)
     made = making.make(
         making.inputs((folder / "inputs.toml").read_text(encoding="utf-8")),
         (folder / "debian-archive-trixie.asc").read_bytes(),
-        lambda path, limit: download.fetch_bytes(
-            bases, path, paths.cache_dir() / "parts" / "InRelease", limit
-        ),
+        store.unlocked,
         lambda file: store.blob(file).read_bytes(),
     )
     same = place.exists() and place.read_bytes() == made
