@@ -160,6 +160,12 @@ def _release_commands(commands: Commands) -> None:
     )
     verify.add_argument("--key", metavar="PEM", type=Path, help="the signer's public key")
     verify.add_argument(
+        "--identity", metavar="URI", default=None, help="the signer of a keyless release"
+    )
+    verify.add_argument(
+        "--issuer", metavar="URL", default=None, help="who vouches for that identity"
+    )
+    verify.add_argument(
         "--policy", metavar="FILE", type=Path, default=None, help="what else is required (TOML)"
     )
     verify.set_defaults(run=release.verify)

@@ -9,6 +9,7 @@ import json
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgebuild.cli import show
 from edgebuild.config.decode import decode
@@ -17,25 +18,41 @@ from edgebuild.host import files, paths
 from edgebuild.host.store import Store
 from edgebuild.model.profile import Profile
 
+if TYPE_CHECKING:
+    from edgebuild.trust.bundle import Verifier
+
 ANSWER_SECONDS = 180.0  # a slow machine without hardware virtualisation, with room
 
 
 def verify(arguments: argparse.Namespace) -> None:
     """Check a release and say what was checked; exit with status 3 unless all is well."""
-    from edgebuild.trust import bundle, keys, policy
-    from edgebuild.trust import verify as trust
+    from edgebuild.trust import policy
+    from edgebuild.trust.verify import verify as check
 
-    if not arguments.key:
-        raise INVALID_VALUE("no --key was given", hint="the public key of whom you trust, as PEM")
     required = policy.load(arguments.policy) if arguments.policy else None
-    verifier = bundle.KeyVerifier(keys.load_public(arguments.key))
-    report = trust.verify(arguments.release, verifier, required)
+    report = check(arguments.release, _verifier(arguments), required)
     if arguments.json:
         print(json.dumps(dataclasses.asdict(report) | {"ok": report.ok}, indent=1))
     else:
-        for check in report.checks:
-            print(f"  {'✓' if check.ok else '✗'}  {check.name}: {check.detail}")
+        for row in report.checks:
+            print(f"  {'✓' if row.ok else '✗'}  {row.name}: {row.detail}")
     report.require()
+
+
+def _verifier(arguments: argparse.Namespace) -> Verifier:
+    """Whom to trust: the owner of a key, or an identity of a CI system."""
+    if arguments.identity and arguments.issuer:
+        from edgebuild.trust import keyless
+
+        return keyless.KeylessVerifier(arguments.identity, arguments.issuer)
+    if not arguments.key:
+        raise INVALID_VALUE(
+            "no --key was given",
+            hint="the public key of whom you trust, as PEM; or --identity and --issuer",
+        )
+    from edgebuild.trust import bundle, keys
+
+    return bundle.KeyVerifier(keys.load_public(arguments.key))
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -209,7 +209,7 @@ def seal(c: Context) -> None:
         shutil.copyfile(path, folder / path.name)
     wheels = provenance.locked_wheels((data_dir() / "locks/python.txt").read_text(encoding="utf-8"))
     builder = c.step.parameters["builder"] or provenance.LOCAL_BUILDER
-    signer, verifier = signing.open_signer()
+    signer = signing.open_signer()
     release.seal(
         folder,
         signer,
@@ -217,7 +217,7 @@ def seal(c: Context) -> None:
             c.plan, c.lock, subjects, wheels=wheels, builder=builder
         ),
     )
-    signing.check(folder, verifier)
+    signing.check(folder, signer)
     c.write("release.json", {"files": {p.name: digest(p) for p in sorted(folder.iterdir())}})
 
 

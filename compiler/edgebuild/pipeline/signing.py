@@ -6,21 +6,18 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edgebuild.trust import bundle, keys
+from edgebuild.trust import bundle, keyless, keys
 from edgebuild.trust.bundle import Verifier
 from edgebuild.trust.keys import Signer
 from edgebuild.trust.verify import verify
 
 
-def open_signer() -> tuple[Signer, Verifier]:
-    """The signer that the environment names, and who checks its work."""
+def open_signer() -> Signer:
+    """The signer that the environment names."""
     if "EDGEBUILD_KEYLESS" in os.environ:
-        from edgebuild.trust import keyless
-
-        return keyless.open_signer()
+        return keyless.KeylessSigner()
     named = os.environ.get("EDGEBUILD_KEY")
-    key = keys.load_or_make(Path(named) if named else None, password)
-    return key, bundle.KeyVerifier(key.public_key_pem())
+    return keys.load_or_make(Path(named) if named else None, password)
 
 
 def password() -> bytes | None:
@@ -29,6 +26,10 @@ def password() -> bytes | None:
     return given.encode() if given else None
 
 
-def check(release: Path, verifier: Verifier) -> None:
+def check(release: Path, signer: Signer) -> None:
     """Refuse to publish what a user's ``verify`` would refuse. Raises E507."""
+    if isinstance(signer, keys.Key):
+        verifier: Verifier = bundle.KeyVerifier(signer.public_key_pem())
+    else:
+        verifier = keyless.claimed((release / "SHA256SUMS.sigstore.json").read_bytes())
     verify(release, verifier).require()

@@ -60,6 +60,8 @@ def groups(profile: Profile, *, debug_shell: bool = False) -> tuple[str, ...]:
         wanted.append(f"tools-qemu-user-{HOST}")
     if "firmware" in profile.outputs:
         wanted += firmware_groups(profile, debug_shell=debug_shell)
+    elif "oci" in profile.outputs:
+        wanted.append(f"tools-image-{HOST}")
     return tuple(wanted)
 
 
