@@ -46,6 +46,7 @@ VERIFICATION_FAILED = code(
     "the release does not verify",
     "At least one check failed: a byte was changed, a file is missing or extra, the key is not "
     "the signer's, or the policy asks for something else. Do not install it.",
+    exit_status=3,
 )
 COMPONENT_INVALID = code(
     "E508",
@@ -57,4 +58,5 @@ NOT_A_RELEASE = code(
     "E509",
     "this is not a release",
     "The folder is missing or has no SHA256SUMS: nothing in it claims to be a release.",
+    exit_status=3,
 )

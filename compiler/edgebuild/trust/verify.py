@@ -58,16 +58,6 @@ class VerifyReport:
                 hint="do not install it; get it again, and the key from its owner",
             )
 
-    def to_json(self) -> dict[str, object]:
-        return {
-            "ok": self.ok,
-            "signer": self.signer,
-            "checks": [
-                {"name": check.name, "detail": check.detail, "ok": check.ok}
-                for check in self.checks
-            ],
-        }
-
 
 @dataclass(slots=True)
 class _Log:
