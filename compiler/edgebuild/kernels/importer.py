@@ -23,19 +23,27 @@ def load(path: Path, name: str | None = None) -> Graph:
     Raises MODEL_UNREADABLE, MODEL_FORMAT, MODEL_NAME, or what the format's reader finds wrong.
     """
     data = _bytes(path)
-    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     identifier = naming.identifier(path) if name is None else naming.checked(name)
     if data[4:8] == b"TFL3":
-        return tflite_reader.read(data, identifier, digest)
+        return tflite_reader.read(data, identifier, _digest(data))
     if path.suffix.lower() == ".onnx":
         from edgebuild.kernels import onnx_reader
 
-        return onnx_reader.read(data, identifier, digest)
+        return onnx_reader.read(data, identifier, _digest(data))
     raise MODEL_FORMAT(
         f"{path.name} is neither a TensorFlow Lite nor an ONNX file",
         where=str(path),
         hint="give a .tflite or .onnx file",
     )
+
+
+def digest(path: Path) -> str:
+    """What a model is known by. Raises MODEL_UNREADABLE."""
+    return _digest(_bytes(path))
+
+
+def _digest(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def _bytes(path: Path) -> bytes:
