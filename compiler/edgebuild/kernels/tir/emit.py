@@ -160,6 +160,8 @@ class Writer:
     def let(self, value: Expr, hint: str = "v") -> Expr:
         """Name a value, so that it is computed once."""
         dtype, lanes = dtype_of(value)
+        if dtype == "bool" and lanes > 1:
+            return value  # TVM's analyser fails on a bound vector of bool; LLVM finds repeats
         var = tirx.Var(self._name(hint), vector(dtype, lanes))
         self.add(tirx.Bind(var, value))
         return var
