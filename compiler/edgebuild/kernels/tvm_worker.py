@@ -75,7 +75,7 @@ def generate(
 
 
 def _code(call: Call, kernel: Any, pool: ConstantPool) -> CallCode:
-    packed = kernel.pack(call.constants) if call.constants else b""
+    packed = kernel.pack(call.constants)
     return CallCode(
         phases=tuple(Phase(symbol=p.symbol, tasks=p.tasks) for p in kernel.phases),
         constants_offset=pool.add(packed),
