@@ -181,6 +181,12 @@ MODEL = [
         "What else the input may be given as: image (height x width x 1 or 3) or audio (samples) "
         "content blocks. Default: as the model's card says.",
     ),
+    _choice(
+        "pixel_range",
+        ["0..255", "0..1", "-1..1"],
+        "The real values that the model wants pixels as. Default: the whole range of an integer "
+        "input, 0..1 for a float input.",
+    ),
     _text("licence", None, 1, 256, "The model's licence, an SPDX expression."),
 ]
 

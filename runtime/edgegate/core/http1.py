@@ -72,14 +72,15 @@ class Wrong(Exception):
 class Parser:
     """Takes bytes with `feed`, gives one Request or Refusal at a time with `next`.
 
-    `steps` is the state machine: each step looks at the buffer, and either consumes something
-    and names the next state, or leaves everything as it was to wait for more bytes.
+    `steps` is the state machine: each step looks at the buffer and names the next state, or None
+    to wait for more bytes.
     """
 
     def __init__(self, max_head_bytes: int, max_body_bytes: int) -> None:
         self.max_head_bytes = max_head_bytes
         self.max_body_bytes = max_body_bytes
-        self.buffer = bytearray()
+        self.buffer = b""
+        self.at = 0  # what is before it has been used
         self.state = HEAD
         self.request = Request(body=b"", headers={}, keep_alive=False, method="", path="")
         self.need = 0
@@ -95,19 +96,20 @@ class Parser:
         }
 
     def feed(self, data: bytes) -> None:
-        self.buffer.extend(data)
+        self.buffer = self.buffer[self.at :] + data
+        self.at = 0
 
     def pending_bytes(self) -> int:
         """Bytes held for this peer."""
-        return len(self.buffer) + len(self.body)
+        return self._left() + len(self.body)
 
     def begun(self) -> bool:
         """Whether part of a request has arrived."""
-        return self.state != HEAD or len(self.buffer) > 0
+        return self.state != HEAD or self._left() > 0
 
     def wants_continue(self) -> bool:
         """Whether the peer waits for 100 Continue before it sends the body; asked once."""
-        if self.state not in (BODY, CHUNK_SIZE) or self.buffer or self.body:
+        if self.state not in (BODY, CHUNK_SIZE) or self._left() or self.body:
             return False
         headers = self.request.headers
         if headers.get("expect", "").lower() != "100-continue":
@@ -132,37 +134,37 @@ class Parser:
                     return done
         except Wrong as wrong:
             self.state = BROKEN
-            self.buffer = bytearray()
+            self.buffer = b""
+            self.at = 0
             self.body = bytearray()
             return Refusal(status=wrong.status, reason=wrong.reason)
 
+    def _left(self) -> int:
+        return len(self.buffer) - self.at
+
     def _take(self, count: int) -> bytes:
-        data = bytes(self.buffer[:count])
-        self.buffer[:count] = b""
+        data = self.buffer[self.at : self.at + count]
+        self.at += count
         return data
 
     def _line(self, limit: int) -> "str | None":
         """A line without its CRLF, or None when it is not all there."""
-        end = self.buffer.find(b"\r\n")
+        end = self.buffer.find(b"\r\n", self.at)
+        if (self._left() if end < 0 else end - self.at) > limit:
+            raise Wrong(400, "line too long between the body's chunks")
         if end < 0:
-            if len(self.buffer) > limit:
-                raise Wrong(400, "line too long in the body's chunks")
             return None
-        if end > limit:
-            raise Wrong(400, "line too long in the body's chunks")
-        line = self._take(end + 2)[:-2]
-        return str(line, "latin-1")
+        return str(self._take(end + 2 - self.at)[:-2], "latin-1")
 
     def _head(self) -> "str | None":
-        while self.buffer[:2] == b"\r\n":  # a courtesy to old clients, RFC 9112 §2.2
-            self.buffer[:2] = b""
-        end = self.buffer.find(b"\r\n\r\n")
-        if end < 0 or end > self.max_head_bytes:
-            if len(self.buffer) > self.max_head_bytes:
-                raise Wrong(431, "head of the request larger than %d bytes" % self.max_head_bytes)
+        while self.buffer[self.at : self.at + 2] == b"\r\n":  # RFC 9112 §2.2: robustness
+            self.at += 2
+        end = self.buffer.find(b"\r\n\r\n", self.at)
+        if (self._left() if end < 0 else end - self.at) > self.max_head_bytes:
+            raise Wrong(431, "head of the request larger than %d bytes" % self.max_head_bytes)
+        if end < 0:
             return None
-        head = self._take(end + 4)[:-4]
-        self.request = parse_head(head)
+        self.request = parse_head(self._take(end + 4 - self.at)[:-4])
         return self._framing()
 
     def _framing(self) -> "str | None":
@@ -190,11 +192,15 @@ class Parser:
         if size > self.max_body_bytes:
             raise Wrong(413, "body larger than %d bytes" % self.max_body_bytes)
 
+    def _some(self) -> bool:
+        """Move what is there of `need` bytes to the body; whether it is all."""
+        part = self._take(min(self.need, self._left()))
+        self.body.extend(part)
+        self.need -= len(part)
+        return self.need == 0
+
     def _body(self) -> "str | None":
-        if len(self.buffer) < self.need:
-            return None
-        self.body = bytearray(self._take(self.need))
-        return HEAD
+        return HEAD if self._some() else None
 
     def _chunk_size(self) -> "str | None":
         line = self._line(MAX_CHUNK_LINE_BYTES)
@@ -209,15 +215,10 @@ class Parser:
         return CHUNK_DATA if self.need else TRAILER
 
     def _chunk_data(self) -> "str | None":
-        if not self.buffer:
-            return None
-        part = self._take(min(self.need, len(self.buffer)))
-        self.body.extend(part)
-        self.need -= len(part)
-        return CHUNK_DATA if self.need else CHUNK_END
+        return CHUNK_END if self._some() else None
 
     def _chunk_end(self) -> "str | None":
-        if len(self.buffer) < 2:
+        if self._left() < 2:
             return None
         if self._take(2) != b"\r\n":
             raise Wrong(400, "chunk longer than its size")

@@ -9,14 +9,22 @@ class Lines:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.buffer = bytearray()
+        self.ready: list = []
+        self.part = bytearray()
         self.skipping = False
 
     def feed(self, data: bytes) -> None:
-        self.buffer.extend(data)
+        pieces = data.split(b"\n")
+        for index in range(len(pieces) - 1):
+            self._extend(pieces[index])
+            self._complete()
+        self._extend(pieces[len(pieces) - 1])
 
     def pending_bytes(self) -> int:
-        return len(self.buffer)
+        held = len(self.part)
+        for one in self.ready:
+            held += len(one) if isinstance(one, bytes) else 0
+        return held
 
     def begun(self) -> bool:
         """Never: who writes lines may think in mid-line as long as they like."""
@@ -27,27 +35,21 @@ class Lines:
 
     def next(self) -> "bytes | Refusal | None":
         """A line that is not blank, a Refusal for one that is too long, or None."""
-        while True:
-            end = self.buffer.find(b"\n")
-            if end < 0:
-                return self._unfinished()
-            line = bytes(self.buffer[:end]).strip()
-            self.buffer[: end + 1] = b""
-            if self.skipping:
-                self.skipping = False
-            elif len(line) > self.max_bytes:
-                return self._too_long()
-            elif line:
-                return line
+        return self.ready.pop(0) if self.ready else None
 
-    def _unfinished(self) -> "Refusal | None":
-        if len(self.buffer) <= self.max_bytes:
-            return None
-        self.buffer = bytearray()
+    def _extend(self, piece: bytes) -> None:
         if self.skipping:
-            return None
-        self.skipping = True
-        return self._too_long()
+            return
+        self.part.extend(piece)
+        if len(self.part) > self.max_bytes:
+            words = "message larger than %d bytes" % self.max_bytes
+            self.ready.append(Refusal(status=413, reason=words))
+            self.part = bytearray()
+            self.skipping = True
 
-    def _too_long(self) -> Refusal:
-        return Refusal(status=413, reason="message larger than %d bytes" % self.max_bytes)
+    def _complete(self) -> None:
+        line = bytes(self.part).strip()
+        if line and not self.skipping:
+            self.ready.append(line)
+        self.part = bytearray()
+        self.skipping = False

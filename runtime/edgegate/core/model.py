@@ -15,15 +15,27 @@ class CardError(Exception):
 class Tensor(Record):
     """One input or output: declared shape, element type, and how stored values become real.
 
-    `scale` is None for a tensor that is not quantised; `bytes` is its size, raw.
+    `scale` is None for a tensor that is not quantised; `bytes` is its size, raw. `pixel_range` is
+    what the model wants of a picture, None when that follows from the type.
     """
 
-    __slots__ = ("bytes", "content", "count", "dtype", "name", "scale", "shape", "zero_point")
+    __slots__ = (
+        "bytes",
+        "content",
+        "count",
+        "dtype",
+        "name",
+        "pixel_range",
+        "scale",
+        "shape",
+        "zero_point",
+    )
     bytes: int
     content: str
     count: int
     dtype: str
     name: str
+    pixel_range: "str | None"
     scale: "float | None"
     shape: list[int]
     zero_point: int
@@ -60,7 +72,7 @@ class Model(Record):
     top: int
 
 
-def tensor(entry: dict) -> Tensor:
+def tensor(entry: dict, pixel_range: "str | None") -> Tensor:
     dtype = entry["dtype"]
     size = tensors.value_bytes(dtype)
     if size == 0:
@@ -81,6 +93,7 @@ def tensor(entry: dict) -> Tensor:
         bytes=entry["bytes"],
         count=count,
         content=entry.get("content") or "tensor",
+        pixel_range=pixel_range,
         scale=scale,
         zero_point=zero_point,
     )
@@ -109,8 +122,8 @@ def _model(index: int, card: dict, overrides: dict) -> Model:
             card[key] = overrides[key]
     if overrides.get("content"):
         card["inputs"] = [dict(entry, content=overrides["content"]) for entry in card["inputs"]]
-    inputs = [tensor(entry) for entry in card["inputs"]]
-    outputs = [tensor(entry) for entry in card["outputs"]]
+    inputs = [tensor(entry, overrides.get("pixel_range")) for entry in card["inputs"]]
+    outputs = [tensor(entry, None) for entry in card["outputs"]]
     name = card["name"]
     task = card["task"]
     labels = card.get("labels") or None

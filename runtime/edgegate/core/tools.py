@@ -7,6 +7,11 @@ from .revisions import Revision
 
 LABEL_ENUM_LIMIT = 64
 
+MEDIA_WORDS = {
+    "image": "an image content block (PNG, PPM, PGM or BMP of exactly that size)",
+    "audio": "an audio content block (WAV, PCM, one channel)",
+}
+
 
 def value_schema(tensor: Tensor) -> dict:
     """One stored value, with the range of its type."""
@@ -65,7 +70,7 @@ def tensor_words(tensor: Tensor) -> str:
         tensors.shape_text(tensor.shape),
     )
     if tensor.content != "tensor":
-        words += ", or " + tensor.content + " content"
+        words += ", or " + MEDIA_WORDS[tensor.content]
     if tensor.scale is not None:
         words += "; real value = (stored - %d) * %.9g" % (tensor.zero_point, tensor.scale)
     return words
