@@ -57,7 +57,7 @@ def _qemu(archive: FakeArchive) -> Lock:
     user = archive.add("qemu-user", data=deb([("./usr/bin/qemu-aarch64", b"x")]))
     return lock(
         tools_qemu_arm_amd64=[package("qemu-system-arm", system)],
-        tools_qemu_user_amd64=[package("qemu-user", user)],
+        tools_qemu_aarch64_amd64=[package("qemu-user", user)],
     )
 
 
@@ -78,10 +78,15 @@ def test_a_static_tool_needs_no_loader(archive: FakeArchive, tmp_path: Path) -> 
     assert tools.tool(store, locked, "qemu-aarch64") == [f"{root}/usr/bin/qemu-aarch64"]
 
 
-@pytest.mark.parametrize("name", ["gcc", "qemu-riscv64"])
-def test_a_tool_that_is_not_locked_E110(archive: FakeArchive, tmp_path: Path, name: str) -> None:
+def test_a_package_that_lost_its_tool_E110(archive: FakeArchive, tmp_path: Path) -> None:
+    locked = lock(tools_image_amd64=[package("gzip", archive.add("gzip"))])
+    with pytest.raises(EdgebuildError, match="E110"):
+        tools.tool(_store(archive, tmp_path), locked, "gzip")
+
+
+def test_a_tool_that_is_not_locked_E110(archive: FakeArchive, tmp_path: Path) -> None:
     with pytest.raises(EdgebuildError) as caught:
-        tools.tool(_store(archive, tmp_path), _qemu(archive), name)
+        tools.tool(_store(archive, tmp_path), _qemu(archive), "gcc")
     assert caught.value.kind.code == "E110"
 
 

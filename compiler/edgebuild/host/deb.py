@@ -103,6 +103,7 @@ class _Window(io.RawIOBase):
 
 
 def _unpack_tar(tar: tarfile.TarFile, root: Path, keep: Sequence[str]) -> None:
+    wanted = set(keep)
     for member in tar:
         name = _merged(member.name)
         if not name or (keep and not any(fnmatch.fnmatchcase(name, one) for one in keep)):
@@ -116,6 +117,9 @@ def _unpack_tar(tar: tarfile.TarFile, root: Path, keep: Sequence[str]) -> None:
         if os.path.lexists(place):
             raise ValueError(f"{name} is there already")
         _place(tar, member, root, name)
+        wanted.discard(name)
+        if keep and not wanted:
+            return  # each pattern was a path, and all are found: spare the decompression
 
 
 def _place(tar: tarfile.TarFile, member: tarfile.TarInfo, root: Path, name: str) -> None:

@@ -35,7 +35,8 @@ def _in(group: str, *names: str, folder: str = "usr/bin", **more: object) -> dic
 TOOLS: dict[str, _Tool] = {
     **_in("tools-image", "mkfs.erofs", "fsck.erofs", "dump.erofs", "gzip"),
     **_in("tools-image", "mke2fs", "debugfs", "e2fsck", folder="usr/sbin"),
-    **_in("tools-qemu-user", "qemu-aarch64", "qemu-riscv64", "qemu-x86_64", static=True),
+    **_in("tools-qemu-aarch64", "qemu-aarch64", static=True),
+    **_in("tools-qemu-riscv64", "qemu-riscv64", static=True),
     **_in("tools-qemu-x86", "qemu-system-x86_64", data=_QEMU_DATA),
     **_in("tools-qemu-arm", "qemu-system-aarch64", data=_QEMU_DATA),
     **_in("tools-qemu-riscv", "qemu-system-riscv64", data=_QEMU_DATA),

@@ -57,7 +57,7 @@ def groups(profile: Profile, *, debug_shell: bool = False) -> tuple[str, ...]:
     arch = profile.debian_arch
     wanted = [f"runtime-{arch}", "sources", f"python-host-{HOST}"]
     if profile.emulator.user:
-        wanted.append(f"tools-qemu-user-{HOST}")
+        wanted.append(f"tools-{profile.emulator.user}-{HOST}")
     if "firmware" in profile.outputs:
         wanted += firmware_groups(profile, debug_shell=debug_shell)
     elif "oci" in profile.outputs:
@@ -182,7 +182,7 @@ def _kernels(model: ModelFile, profile: Profile) -> list[Step]:
         parameters={"model": model.name, "cpu": cpu_parameters(profile)},
         after=("fit.json",),
     )
-    emulated = _fetched(f"tools-qemu-user-{HOST}") if profile.emulator.user else ()
+    emulated = _fetched(f"tools-{profile.emulator.user}-{HOST}") if profile.emulator.user else ()
     checked = Step(
         name=f"check-{model.name}",
         kind="check",
