@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs the stock clients that the flow tests check our work with: cosign, skopeo, umoci.
-# Needs Go and apt, no root. Go checks modules against its checksum database, apt its archive.
+# cosign needs Go, the others apt; none needs root. Go checks modules against its checksum
+# database, apt against its archive. What cannot be had is said, and the status is 1.
 #
 #   ci/install-clients.sh FOLDER        # then: PATH=FOLDER:$PATH make test
 set -eu
@@ -12,24 +13,26 @@ if [ $# -ne 1 ]; then
 fi
 mkdir -p "$1"
 bin=$(cd "$1" && pwd)
+root=$bin/.debian
+missing=0
 
-if [ ! -x "$bin/cosign" ]; then
-    echo "building cosign"
+build_cosign() {
+    command -v go >/dev/null || return 1
     CGO_ENABLED=0 GOBIN=$bin go install -trimpath github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
-fi
+}
 
 # Debian's packages, unpacked beside and started with their own libraries. All but libc: that one
 # has to fit the loader that is there.
-if [ ! -x "$bin/skopeo" ] || [ ! -x "$bin/umoci" ]; then
-    echo "unpacking skopeo and umoci"
-    root=$bin/.debian
-    mkdir -p "$root/packages"
+unpack_debian() {
+    command -v apt-get >/dev/null || return 1
     needed=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
-        --no-breaks --no-replaces --no-enhances skopeo umoci | grep '^[a-z]' | grep -v '^libc6$')
+        --no-breaks --no-replaces --no-enhances skopeo umoci | grep '^[a-z]' | grep -v '^libc6$') ||
+        return 1
+    mkdir -p "$root/packages"
     # shellcheck disable=SC2086
-    (cd "$root/packages" && apt-get download -qq $needed)
+    (cd "$root/packages" && apt-get download -qq $needed) || return 1
     for package in "$root/packages"/*.deb; do
-        dpkg-deb -x "$package" "$root"
+        dpkg-deb -x "$package" "$root" || return 1
     done
     for name in skopeo umoci; do
         cat > "$bin/$name" <<END
@@ -39,5 +42,10 @@ exec env LD_LIBRARY_PATH="\$libraries" "$root/usr/bin/$name" "\$@"
 END
         chmod +x "$bin/$name"
     done
-fi
-"$bin/cosign" version >/dev/null && "$bin/skopeo" --version && "$bin/umoci" --version
+}
+
+[ -x "$bin/cosign" ] || { echo "building cosign"; build_cosign; } ||
+    { echo "cosign could not be built" >&2; missing=1; }
+[ -x "$bin/umoci" ] || { echo "unpacking skopeo and umoci"; unpack_debian; } ||
+    { echo "skopeo and umoci could not be unpacked" >&2; missing=1; }
+exit $missing

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes the reference pages that come from code: the command line and the profile's keys.
+"""Writes the reference pages that come from code: command line, profile's keys, errors.
 
 ``python -m tests.tools.reference`` writes them; tests/unit/test_reference.py keeps them in step.
 """
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgebuild.cli.parser import make_parser
+from edgebuild.errors import catalogue
 from edgebuild.model.profile import Profile
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
@@ -20,7 +21,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 def pages() -> dict[str, str]:
     """The text of each generated page, by file name."""
-    return {"cli.md": cli(), "profile.md": profile()}
+    return {"cli.md": cli(), "profile.md": profile(), "errors.md": catalogue.page()}
 
 
 def cli() -> str:

@@ -6,7 +6,7 @@ import pytest
 from tests.tools.reference import FOLDER, pages
 
 
-@pytest.mark.parametrize("name", ["cli.md", "profile.md"])
+@pytest.mark.parametrize("name", sorted(pages()))
 def test_the_page_is_in_step(name: str) -> None:
     written = (FOLDER / name).read_text(encoding="utf-8")
     assert written == pages()[name], "run: python -m tests.tools.reference"
