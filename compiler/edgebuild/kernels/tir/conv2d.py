@@ -19,7 +19,7 @@ from edgebuild.kernels.tir.contraction import (
     Split, Tile, Walk, Weights, bias_first, rows_of, split,
 )  # fmt: skip
 from edgebuild.kernels.tir.emit import Expr, Index, Memory, const
-from edgebuild.kernels.tir.frame import Build, Frame, merged, unravel
+from edgebuild.kernels.tir.frame import Build, Frame, merged, unravel, window_reach
 from edgebuild.kernels.tir.prepare import image
 from edgebuild.kernels.tir.products import Form, form
 from edgebuild.kernels.tir.scalars import strides_over
@@ -64,7 +64,7 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
         output: tuple[int, int, int, int] = (1, 1, pixels, spec.output[3])
     else:
         shape, output = spec.input, spec.output
-    size = _reach(spec, output) if not flat else (shape[1], shape[2])
+    size = (shape[1], shape[2]) if flat else (window_reach(spec, 0), window_reach(spec, 1))
     walk = _walk(spec, how, size[1])
     needs = how.prepared or size != shape[1:3] or walk.run % walk.group != 0
     at = 0
@@ -78,18 +78,6 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
         column_stride=spec.window.stride[1] * shape[3],
     )  # fmt: skip
     _tiles(spec, kernel, how, walk, geometry, domain, needs, at, steps)
-
-
-def _reach(spec: Conv2d, output: tuple[int, ...]) -> tuple[int, int]:
-    """Rows and columns of the padded image: exactly what the windows touch, or all there is."""
-    sides = []
-    for axis in (0, 1):
-        reach = (output[axis + 1] - 1) * spec.window.stride[axis] + 1
-        reach += (spec.window.kernel[axis] - 1) * spec.window.dilation[axis]
-        # an image that needs no padding is read where it is, however much of it
-        whole = spec.input[axis + 1]
-        sides.append(reach if spec.window.padding[axis] or reach > whole else whole)
-    return sides[0], sides[1]
 
 
 def _walk(spec: Conv2d, how: Form, columns: int) -> Walk:

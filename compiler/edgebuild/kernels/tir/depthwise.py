@@ -1,27 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Depthwise convolutions: vectors run along the channels, tiles along the columns."""
+"""Depthwise convolutions: vectors run along the channels, register tiles along the columns.
+
+A column that is loaded serves every output of the tile under whose window it lies, and a weight
+every output. Floats are read where they are: rows outside of the image are skipped, and tiles at
+the left and right edge are written out without the columns that are not there. Integers are read
+from a padded copy, because a skipped position would change the sum by the zero point.
+"""
 
 from __future__ import annotations
+
+
 
 import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels.specs import Depthwise2d
+from edgebuild.kernels.tir import depthwise_quads
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
-from edgebuild.kernels.tir.emit import Expr, Index, cast, const, llvm, splat
-from edgebuild.kernels.tir.frame import Build, Frame, along, store
+from edgebuild.kernels.tir.emit import Expr, Index, Memory, Registers, cast, const, llvm, splat
+from edgebuild.kernels.tir.frame import Build, Frame, along, even, store, window_reach
 from edgebuild.kernels.tir.prepare import image
 from edgebuild.kernels.tir.products import Form
 from edgebuild.kernels.tir.scalars import Point, Programs
-
-
-def reach(spec: Depthwise2d, axis: int) -> int:
-    """Rows or columns that the windows touch; all of them where no padding is needed."""
-    touched = (spec.output[axis + 1] - 1) * spec.window.stride[axis] + 1
-    touched += (spec.window.kernel[axis] - 1) * spec.window.dilation[axis]
-    whole = spec.input[axis + 1]
-    return touched if spec.window.padding[axis] or touched > whole else whole
 
 
 class Weights:
@@ -42,73 +43,163 @@ class Weights:
 
 
 def depthwise(spec: Depthwise2d, kernel: Build) -> None:
-    size = (reach(spec, 0), reach(spec, 1))
-    source = "float32" if spec.dtype == "float32" else "int8"
-    padded, at = size != spec.input[1:3], 0
-    if padded:
-        plain = Form(group=1, lanes=1, source=source)
-        at = image(kernel, plain, spec.input, zero=spec.input_zero,
-                   before=spec.window.padding, size=size).at  # fmt: skip
+    """Tasks are output rows."""
+    if spec.dtype == "int8" and depthwise_quads.suits(spec, kernel.isa):
+        depthwise_quads.build(spec, kernel)
+        return
+    size, padding, at = spec.input[1:3], spec.window.padding, 0
+    copied = False
+    if spec.dtype == "int8":
+        reach = (window_reach(spec, 0), window_reach(spec, 1))
+        copied = reach != size
+        if copied:
+            plain = Form(group=1, lanes=1, source="int8")
+            at = image(kernel, plain, spec.input, zero=spec.input_zero,
+                       before=padding, size=reach).at  # fmt: skip
+            size, padding = reach, (0, 0)
     weights = Weights(spec, kernel)
     frame = kernel.frame(spec.output[0] * spec.output[1])
-    programs = frame.programs(spec.epilogue, spec.output)
-    lanes = kernel.isa.lanes if spec.output[3] == spec.input[3] or spec.input[3] == 1 else 1
-    height = const(spec.output[1], "int64")
-    with frame.each_task() as row:
-        number = frame.w.let(tirx.Div(row, height))
-        y = frame.w.let(tirx.Mod(row, height))
-        base = frame.w.let(
-            number * (size[0] * size[1] * spec.input[3])
-            + y * (spec.window.stride[0] * size[1] * spec.input[3]) + at
-        )  # fmt: skip
-        with frame.w.loop(0, spec.output[2], "x") as x:
-            place = frame.w.let((row * spec.output[2] + x) * spec.output[3])
-            left = frame.w.let(base + x * (spec.window.stride[1] * spec.input[3]))
-
-            def body(c: Index, n: int) -> None:
-                total = _sum(spec, frame, weights, left, c, n, size[1], padded)
-                point = Point(coordinates=(number, y, x, c), lanes=n)
-                skip = 0 if weights.bias is None else 1
-                store(frame.output, place + c, programs.run(point, total, skip=skip))
-
-            along(frame.w, spec.output[3], lanes, body)
+    Rows(spec, frame, weights, frame.scratch if copied else frame.inputs["input"], at,
+         size, padding).emit()  # fmt: skip
     frame.finish()
 
 
-def _sum(
-    spec: Depthwise2d, frame: Frame, weights: Weights, left: Expr, c: Index, lanes: int,
-    columns: int, padded: bool,
-) -> Expr:  # fmt: skip
-    """All taps of ``lanes`` channels at one position."""
-    w, memory = frame.w, frame.scratch if padded else frame.inputs["input"]
-    (kh, kw), (dh, dw) = spec.window.kernel, spec.window.dilation
-    multiplier = spec.output[3] // spec.input[3]
-    total = w.let(frame.constants.load(weights.start_at + c, weights.kind, lanes))
-    for ky in range(kh):
-        for kx in range(kw):
-            shift = (ky * dh * columns + kx * dw) * spec.input[3]
-            if multiplier == 1:
-                x = memory.load(left + shift + c, spec.dtype, lanes)
-            elif spec.input[3] == 1:
-                x = splat(memory.load(left + shift, spec.dtype), lanes)
+class Rows:
+    """One output row per task."""
+
+    def __init__(
+        self, spec: Depthwise2d, frame: Frame, weights: Weights, left: Memory, at: int,
+        size: tuple[int, int], padding: tuple[int, int],
+    ) -> None:  # fmt: skip
+        self.spec, self.frame, self.weights, self.left = spec, frame, weights, left
+        self.at, self.size, self.padding = at, size, padding
+        self.programs: Programs = frame.programs(spec.epilogue, spec.output)
+        self.multiplier = spec.output[3] // max(1, spec.input[3])
+        wide = self.multiplier == 1 or spec.input[3] == 1
+        neon = frame.isa.arch == "aarch64" and spec.dtype == "int8"
+        self.lanes = (8 if neon else frame.isa.lanes) if wide else 1
+
+    def emit(self) -> None:
+        spec, w = self.spec, self.frame.w
+        n, oh, ow, _ = spec.output
+        columns = max(1, min(ow, 8 if self.frame.isa.registers >= 32 else 4))
+        if self.lanes > self.frame.isa.lanes:
+            columns = min(columns, 4)
+        columns = even(ow, columns)
+        first, last = self._inside()
+        with self.frame.each_task() as row:
+            height = const(oh, "int64")
+            number = 0 if n == 1 else w.let(tirx.Div(row, height))
+            y = row if n == 1 else w.let(tirx.Mod(row, height))
+            top = w.let(y * spec.window.stride[0] - self.padding[0])
+            self._where = (number, y, top, row)
+            for x in range(0, first, columns):
+                self._tile(x, min(columns, first - x))
+            whole = max(0, last - first) // columns
+            if whole == 1:
+                self._tile(first, columns)
+            elif whole:
+                with w.loop(0, whole, "x") as i:
+                    self._tile(w.let(i * columns + first), columns)
+            rest = first + whole * columns
+            if rest < last:
+                self._tile(rest, last - rest)
+            for x in range(max(first, last), ow, columns):
+                self._tile(x, min(columns, ow - x))
+
+    def _inside(self) -> tuple[int, int]:
+        """[first, last): outputs of a row whose windows lie within it."""
+        spec, pad, width = self.spec, self.padding[1], self.size[1]
+        stride, ow = spec.window.stride[1], spec.output[2]
+        span = (spec.window.kernel[1] - 1) * spec.window.dilation[1]
+        first = min(ow, -(-pad // stride))
+        last = (width - 1 - span + pad) // stride + 1
+        return first, max(first, min(ow, last))
+
+    def _tile(self, x: Index, count: int) -> None:
+        """``count`` neighbouring outputs, all channels."""
+        spec, w, ow = self.spec, self.frame.w, self.spec.output[2]
+        number, y, top, row = self._where
+        place = w.let_index((row * ow + x) * spec.output[3])
+        left = w.let_index(x * spec.window.stride[1] - self.padding[1])
+
+        def body(c: Index, lanes: int) -> None:
+            sums = self._sums(number, top, left, x, count, c, lanes)
+            for m in range(count):
+                point = Point(coordinates=(number, y, x + m, c), lanes=lanes)
+                skip = 0 if self.weights.bias is None else 1
+                done = self.programs.run(point, w.let(sums.get(m)), skip=skip)
+                store(self.frame.output, place + (c + m * spec.output[3]), done)
+
+        along(w, spec.output[3], self.lanes, body)
+
+    def _sums(
+        self, number: Index, top: Expr, left: Index, x: Index, count: int, c: Index, lanes: int
+    ) -> Registers:
+        w, spec, weights = self.frame.w, self.spec, self.weights
+        sums = w.registers(weights.kind, lanes, count, "sum")
+        start = w.let(self.frame.constants.load(weights.start_at + c, weights.kind, lanes))
+        for m in range(count):
+            sums.set(m, start)
+        height, width = self.size
+        checked = self.padding[0] > 0 or window_reach(spec, 0) > height
+        for ky in range(spec.window.kernel[0]):
+            line = w.let(top + ky * spec.window.dilation[0])
+            row = w.let_index((number * height + line) * width + left)
+
+            def taps(ky: int = ky, row: Index = row) -> None:
+                self._row(sums, ky, row, x, count, c, lanes)
+
+            if checked:
+                inside = (line >= const(0, "int64")) & (line < const(height, "int64"))
+                with w.when(w.let(inside)):
+                    taps()
             else:
-                channel = tirx.Div(c, const(multiplier, "int64")) if not isinstance(c, int) else (
-                    c // multiplier
-                )  # fmt: skip
-                x = memory.load(left + shift + channel, spec.dtype, lanes)
-            tap = frame.constants.load(
-                weights.at + (ky * kw + kx) * spec.output[3] + c, spec.dtype, lanes
-            )
-            total = w.let(_multiply_add(frame, x, tap, total, lanes))
-    return total
+                taps()
+        return sums
 
+    def _row(
+        self, sums: Registers, ky: int, row: Index, x: Index, count: int, c: Index, lanes: int
+    ) -> None:
+        """One row of the window, for all outputs of the tile."""
+        w, spec = self.frame.w, self.spec
+        kw, step, stride = spec.window.kernel[1], spec.window.dilation[1], spec.window.stride[1]
+        kinds = [self._tap(ky, kx, c, lanes) for kx in range(kw)]
+        users: dict[int, list[tuple[int, int]]] = {}
+        for m in range(count):
+            for kx in range(kw):
+                users.setdefault(m * stride + kx * step, []).append((m, kx))
+        for column in sorted(users):
+            if isinstance(x, int) and not 0 <= x * stride - self.padding[1] + column < self.size[1]:
+                continue
+            at = w.let((row + column) * spec.input[3] + self.at)
+            value = self._load(at, c, lanes)
+            for m, kx in users[column]:
+                sums.set(m, self._multiply_add(value, kinds[kx], sums.get(m), lanes))
 
-def _multiply_add(frame: Frame, x: Expr, tap: Expr, total: Expr, lanes: int) -> Expr:
-    if str(total.ty).startswith("float"):
-        if frame.isa.fma:
+    def _tap(self, ky: int, kx: int, c: Index, lanes: int) -> Expr:
+        number = ky * self.spec.window.kernel[1] + kx
+        at = self.weights.at + number * self.spec.output[3] + c
+        return self._wide(self.frame.constants.load(at, self.spec.dtype, lanes))
+
+    def _load(self, at: Expr, c: Index, lanes: int) -> Expr:
+        if self.multiplier == 1:
+            return self._wide(self.left.load(at + c, self.spec.dtype, lanes))
+        if self.spec.input[3] == 1:
+            return self._wide(splat(self.left.load(at, self.spec.dtype), lanes))
+        factor = const(self.multiplier, "int64")
+        channel = c // self.multiplier if isinstance(c, int) else tirx.Div(c, factor)
+        return self._wide(self.left.load(at + channel, self.spec.dtype, lanes))
+
+    def _wide(self, value: Expr) -> Expr:
+        """Integers as 16 bits: what NEON's and x86's widening products start from."""
+        return self.frame.w.let(value if self.spec.dtype == "float32" else cast(value, "int16"))
+
+    def _multiply_add(self, x: Expr, tap: Expr, total: Expr, lanes: int) -> Expr:
+        if self.spec.dtype != "float32":
+            return total + cast(x, "int32") * cast(tap, "int32")
+        if self.frame.isa.fma:
             return llvm("float32", lanes, "llvm.fma", x, tap, total)
         return total + x * tap
-    return total + cast(x, "int32") * cast(tap, "int32")
 
 
-__all__ = ["Programs", "depthwise"]

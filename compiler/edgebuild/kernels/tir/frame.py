@@ -16,7 +16,7 @@ from typing import Any
 from tvm import tirx
 
 from edgebuild.kernels.program import Program
-from edgebuild.kernels.specs import Spec
+from edgebuild.kernels.specs import Conv2d, Depthwise2d, Spec
 from edgebuild.kernels.tir.constants import ALIGNMENT, Array, Block
 from edgebuild.kernels.tir.emit import Expr, Index, Memory, Writer, const, dtype_of
 from edgebuild.kernels.tir.isa import Isa
@@ -139,6 +139,20 @@ def merged(shape: Sequence[int], *strides: Sequence[int]) -> tuple[list[int], li
     if not sizes:
         return [1], [[0] for _ in strides]
     return sizes, steps
+
+
+def even(count: int, most: int) -> int:
+    """The size of tiles of at most ``most`` that cover ``count`` most evenly."""
+    most = max(1, most)
+    return -(-count // max(1, -(-count // most))) if count else 1
+
+
+def window_reach(spec: Conv2d | Depthwise2d, axis: int) -> int:
+    """Rows or columns that the windows touch; all there are where no padding is needed."""
+    touched = (spec.output[axis + 1] - 1) * spec.window.stride[axis] + 1
+    touched += (spec.window.kernel[axis] - 1) * spec.window.dilation[axis]
+    whole = spec.input[axis + 1]
+    return touched if spec.window.padding[axis] or touched > whole else whole
 
 
 #: Elements of one task of a long axis: enough work to outweigh handing it to a thread.
