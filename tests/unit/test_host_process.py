@@ -89,17 +89,20 @@ def _gone(pid: int) -> bool:
 
 def _wait_for(path: Path) -> int:
     while not (path.exists() and path.read_text().endswith("\n")):
-        pass
+        os.sched_yield()
     return int(path.read_text())
 
 
 def test_a_time_limit_ends_the_whole_family_E113(tmp_path: Path) -> None:
-    with pytest.raises(EdgebuildError) as caught:
-        process.run([*PYTHON, FAMILY, tmp_path / "pid"], what="try", timeout_s=2)
-    assert caught.value.kind.code == "E113"
+    for limit_s in (1, 5, 25, 125):  # a busy machine may need longer to start the family
+        with pytest.raises(EdgebuildError) as caught:
+            process.run([*PYTHON, FAMILY, tmp_path / "pid"], what="try", timeout_s=limit_s)
+        assert caught.value.kind.code == "E113"
+        if (tmp_path / "pid").exists():
+            break
     pid = _wait_for(tmp_path / "pid")
     while not _gone(pid):
-        pass
+        os.sched_yield()
 
 
 def test_an_interrupt_ends_the_whole_family(tmp_path: Path) -> None:
@@ -114,14 +117,14 @@ def test_an_interrupt_ends_the_whole_family(tmp_path: Path) -> None:
     thread.join()
     pid = _wait_for(tmp_path / "pid")
     while not _gone(pid):
-        pass
+        os.sched_yield()
 
 
 def test_a_daemon_that_a_program_leaves_is_ended(tmp_path: Path) -> None:
     process.run([*PYTHON, DAEMON, tmp_path / "pid"], what="try")
     pid = _wait_for(tmp_path / "pid")
     while not _gone(pid):
-        pass
+        os.sched_yield()
 
 
 def test_zig_is_this_environments() -> None:

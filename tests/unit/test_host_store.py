@@ -394,7 +394,7 @@ def test_an_interrupt_does_not_wait_for_a_silent_mirror(
             text=True,
         ) as child:
             while not (part.exists() and part.stat().st_size) and child.poll() is None:
-                pass
+                os.sched_yield()
             child.send_signal(signal.SIGINT)
             said = child.communicate(timeout=download._TIMEOUT_S * 0.9)[1]
         assert "KeyboardInterrupt" in said
