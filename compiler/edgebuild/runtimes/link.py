@@ -37,6 +37,15 @@ class Bundle:
     outputs: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything of one executable but the C library."""
+
+    tools: Toolchain
+    recipe: dict[str, Any]
+    objects: tuple[Path, ...]
+
+
 def link(  # noqa: PLR0917 - the inputs of a link, in the order of the build
     store: Store,
     lock: Lock,
@@ -47,6 +56,24 @@ def link(  # noqa: PLR0917 - the inputs of a link, in the order of the build
     out: Path,
 ) -> None:
     """Write the executable ``out``, mode 0755. Raises E1xx, E301, E302, E303, E305, E306."""
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = Path(folder)
+        parts = prepare(store, lock, deb_arch, objects, bundles, config, scratch)
+        executable = scratch / "gateway"
+        process.run([*command(parts), "-o", str(executable)], what="link the gateway")
+        atomic_write(out, executable.read_bytes(), 0o755)
+
+
+def prepare(  # noqa: PLR0917 - as link
+    store: Store,
+    lock: Lock,
+    deb_arch: str,
+    objects: Path,
+    bundles: Sequence[Path],
+    config: Path,
+    scratch: Path,
+) -> Parts:
+    """Check the inputs and compile what differs between gateways. Raises as ``link``."""
     recipe = read_recipe(objects, deb_arch)
     models = [read_bundle(folder) for folder in bundles]
     names = [model.name for model in models]
@@ -55,19 +82,18 @@ def link(  # noqa: PLR0917 - the inputs of a link, in the order of the build
             raise DUPLICATE_MODEL(
                 f"two models are named '{name}'", hint="rename one of the model files"
             )
-    sysroot = store.sysroot(lock, f"runtime-{deb_arch}")
     tools = Toolchain(
-        deb_arch=deb_arch, machine=machine(deb_arch), mcpu=recipe["mcpu"], sysroot=sysroot
+        deb_arch=deb_arch,
+        machine=machine(deb_arch),
+        mcpu=recipe["mcpu"],
+        sysroot=store.sysroot(lock, f"runtime-{deb_arch}"),
     )
-    with tempfile.TemporaryDirectory() as folder:
-        scratch = Path(folder)
-        glue = compile_glue(tools, objects, models, config, scratch)
-        executable = scratch / "gateway"
-        argv = command(
-            tools, recipe, [objects / "runtime.o", glue, *(model.object for model in models)]
-        )
-        process.run([*argv, "-o", str(executable)], what="link the gateway")
-        atomic_write(out, executable.read_bytes(), 0o755)
+    glue = compile_glue(tools, objects, models, config, scratch)
+    return Parts(
+        tools=tools,
+        recipe=recipe,
+        objects=(objects / "runtime.o", glue, *(model.object for model in models)),
+    )
 
 
 def read_recipe(objects: Path, deb_arch: str) -> dict[str, Any]:
@@ -117,15 +143,15 @@ def compile_glue(
     return tools.compile([unit], scratch, jobs=1)[0]
 
 
-def command(tools: Toolchain, recipe: dict[str, Any], objects: Sequence[Path]) -> list[str]:
+def command(parts: Parts) -> list[str]:
     """The linker's argv without ``-o``."""
 
     def inside(key: str) -> list[str]:
-        return [str(tools.find(relative)) for relative in recipe[key]]
+        return [str(parts.tools.find(relative)) for relative in parts.recipe[key]]
 
     return [
-        *compiler.zig(), "ld.lld", *flags(recipe["emulation"]),
-        *inside("start"), *map(str, objects),
+        *compiler.zig(), "ld.lld", *flags(parts.recipe["emulation"]),
+        *inside("start"), *map(str, parts.objects),
         "--start-group", *inside("archives"), "--end-group", *inside("end"),
     ]  # fmt: skip
 

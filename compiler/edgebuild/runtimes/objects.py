@@ -96,7 +96,7 @@ def compile_all(inputs: Inputs, scratch: Path, out: Path, *, jobs: int) -> list[
     units = [
         *own_units(inputs, scratch),
         *cpython_units(inputs, builtins),
-        *gateway.cythonise(copy, native),
+        *gateway.cythonise(copy, native, jobs=jobs),
     ]
     objects = scratch / "objects"
     objects.mkdir()

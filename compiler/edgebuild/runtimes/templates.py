@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""C files made from templates/runtime."""
+"""Files made from templates/runtime: C, and the script that links again."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import jinja2
 from edgebuild.host.paths import data_dir
 
 
-def write(template: str, out: Path, **values: Any) -> None:
-    """Write one C file; a value that the template names and nobody gives is an error."""
+def render(template: str, **values: Any) -> str:
+    """The text; a value that the template names and nobody gives is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(data_dir() / "templates/runtime"),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
         autoescape=False,  # noqa: S701 - C, not HTML
     )
-    out.write_text(environment.get_template(template).render(**values), encoding="utf-8")
+    return environment.get_template(template).render(**values)
+
+
+def write(template: str, out: Path, **values: Any) -> None:
+    """Write the text to a file."""
+    out.write_text(render(template, **values), encoding="utf-8")
