@@ -125,8 +125,8 @@ def _operator(lowered: Lowered, call: Call, code: CallCode | None) -> dict[str, 
     kinds = {operator.name: operator.kind for operator in lowered.graph.operators}
     return {
         "name": call.sources[0] if call.sources else call.output,
-        "kind": "+".join(dict.fromkeys(kinds.get(s, call.spec.kind) for s in call.sources)),
-        "kernel": call.spec.kind,
+        "kind": call.spec.kind,
+        "fused": "+".join(dict.fromkeys(kinds.get(s, call.spec.kind) for s in call.sources)),
         "macs": call.spec.macs,
         "bytes_moved": bytes_moved(lowered, call, weights),
         "weights_bytes": weights,
