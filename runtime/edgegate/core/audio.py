@@ -11,12 +11,12 @@ def samples(raw: bytes, count: int) -> "tuple[int, ...]":
     if raw[:4] != b"RIFF" or raw[8:12] != b"WAVE":
         raise Refused("not a WAV file")
     chunks = _chunks(raw)
-    if "fmt " not in chunks or "data" not in chunks or len(chunks["fmt "]) < 16:
+    if b"fmt " not in chunks or b"data" not in chunks or len(chunks[b"fmt "]) < 16:
         raise Refused("WAV: no format or no data")
-    coding, channels, _rate, _bytes, _align, bits = struct.unpack("<HHIIHH", chunks["fmt "][:16])
+    coding, channels, _rate, _bytes, _align, bits = struct.unpack("<HHIIHH", chunks[b"fmt "][:16])
     if coding != 1 or channels != 1 or bits not in (8, 16):
         raise Refused("WAV: only PCM of 8 or 16 bits with one channel")
-    data = chunks["data"]
+    data = chunks[b"data"]
     if len(data) * 8 != count * bits:
         raise Refused("WAV: expected %d samples, got %d" % (count, len(data) * 8 // bits))
     if bits == 8:
@@ -30,6 +30,6 @@ def _chunks(raw: bytes) -> dict:
     at = 12
     while at + 8 <= len(raw):
         length = struct.unpack("<I", raw[at + 4 : at + 8])[0]
-        found[str(raw[at : at + 4], "latin-1")] = raw[at + 8 : at + 8 + length]
+        found[raw[at : at + 4]] = raw[at + 8 : at + 8 + length]
         at += 8 + length + length % 2
     return found

@@ -147,14 +147,14 @@ class Parser:
         self.at += count
         return data
 
-    def _line(self, limit: int) -> "str | None":
+    def _line(self, limit: int) -> "bytes | None":
         """A line without its CRLF, or None when it is not all there."""
         end = self.buffer.find(b"\r\n", self.at)
         if (self._left() if end < 0 else end - self.at) > limit:
             raise Wrong(400, "line too long between the body's chunks")
         if end < 0:
             return None
-        return str(self._take(end + 2 - self.at)[:-2], "latin-1")
+        return self._take(end + 2 - self.at)[:-2]
 
     def _head(self) -> "str | None":
         while self.buffer[self.at : self.at + 2] == b"\r\n":  # RFC 9112 §2.2: robustness
@@ -206,8 +206,8 @@ class Parser:
         line = self._line(MAX_CHUNK_LINE_BYTES)
         if line is None:
             return None
-        digits = line.split(";")[0].strip(" \t")
-        if not digits or digits.lstrip("0123456789abcdefABCDEF") or len(digits) > 15:
+        digits = line.split(b";")[0].strip(b" \t")
+        if not digits or digits.lstrip(b"0123456789abcdefABCDEF") or len(digits) > 15:
             raise Wrong(400, "malformed chunk size")
         self.need = int(digits, 16)
         self._check_size(len(self.body) + self.need)
@@ -237,7 +237,7 @@ class Parser:
 def parse_head(head: bytes) -> Request:
     """Request line and fields, without the empty line; raises Wrong."""
     check_octets(head)
-    lines = str(head, "latin-1").split("\r\n")
+    lines = str(head, "ascii").split("\r\n")
     parts = lines[0].split(" ")
     if len(parts) != 3 or not parts[0] or parts[0].lstrip(_NAME_CHARS):
         raise Wrong(400, "malformed request line")
@@ -284,11 +284,11 @@ def parse_fields(lines: list[str]) -> dict:
 
 
 def check_octets(head: bytes) -> None:
-    """No control characters but tab and CR LF pairs."""
+    """ASCII, without control characters but tab and CR LF pairs."""
     previous = 0
     for octet in head:
-        if (octet < 32 and octet != 9 and octet != 13 and octet != 10) or octet == 127:
-            raise Wrong(400, "control character in the head")
+        if (octet < 32 and octet != 9 and octet != 13 and octet != 10) or octet > 126:
+            raise Wrong(400, "control or non-ASCII character in the head")
         if (octet == 10) != (previous == 13):
             raise Wrong(400, "bare CR or LF in the head")
         previous = octet
@@ -304,7 +304,7 @@ def response(status: int, kind: str, body: bytes, keep_alive: bool, extra: str) 
     head += "Content-Length: %d\r\n%s" % (len(body), extra)
     if not keep_alive:
         head += "Connection: close\r\n"
-    return bytes(head + "\r\n", "latin-1") + body
+    return bytes(head + "\r\n", "ascii") + body
 
 
 def accepts(header: "str | None", kind: str) -> bool:

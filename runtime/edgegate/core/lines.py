@@ -10,6 +10,7 @@ class Lines:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self.ready: list = []
+        self.ready_bytes = 0
         self.part = bytearray()
         self.skipping = False
 
@@ -21,10 +22,7 @@ class Lines:
         self._extend(pieces[len(pieces) - 1])
 
     def pending_bytes(self) -> int:
-        held = len(self.part)
-        for one in self.ready:
-            held += len(one) if isinstance(one, bytes) else 0
-        return held
+        return len(self.part) + self.ready_bytes
 
     def begun(self) -> bool:
         """Never: who writes lines may think in mid-line as long as they like."""
@@ -35,7 +33,12 @@ class Lines:
 
     def next(self) -> "bytes | Refusal | None":
         """A line that is not blank, a Refusal for one that is too long, or None."""
-        return self.ready.pop(0) if self.ready else None
+        if not self.ready:
+            return None
+        found = self.ready.pop(0)
+        if isinstance(found, bytes):
+            self.ready_bytes -= len(found)
+        return found
 
     def _extend(self, piece: bytes) -> None:
         if self.skipping:
@@ -51,5 +54,6 @@ class Lines:
         line = bytes(self.part).strip()
         if line and not self.skipping:
             self.ready.append(line)
+            self.ready_bytes += len(line)
         self.part = bytearray()
         self.skipping = False

@@ -56,7 +56,9 @@ def pixels(tensor: Tensor, raw: bytes) -> bytes:
 def picture_layout(shape: list[int]) -> "tuple[int, int, int, bool] | None":
     """(height, width, channels, channels first) of a tensor that can hold one picture."""
     bare = list(shape)
-    while len(bare) > 2 and bare[0] == 1:
+    while len(bare) > 3 and bare[0] == 1:
+        bare = bare[1:]
+    if len(bare) == 3 and bare[0] == 1 and bare[2] not in (1, 3):
         bare = bare[1:]
     if len(bare) == 2:
         return (bare[0], bare[1], 1, False)
