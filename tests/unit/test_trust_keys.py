@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -108,9 +110,32 @@ def test_of_two_processes_that_make_a_key_the_first_wins(
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     first = keys.load_or_make(None)
+    public = tmp_path / "edgebuild" / "development-key-DO-NOT-SHIP.pub"
+    public.unlink()
     monkeypatch.setattr(Path, "exists", lambda self: False)  # as the slower process saw it
     assert keys.load_or_make(None).key_id() == first.key_id()
+    assert public.read_bytes() == first.public_key_pem()
     assert len(list((tmp_path / "edgebuild").iterdir())) == 2
+
+
+@pytest.mark.parametrize("form", ["sec1", "sec1 with parameters", "pkcs8", "encrypted"])
+def test_keys_as_openssl_makes_them(tmp_path: Path, form: str) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    path, raw, public = tmp_path / "key.pem", tmp_path / "raw.pem", tmp_path / "key.pub"
+    make = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-out", str(raw)]
+    subprocess.run(make if form == "sec1 with parameters" else [*make, "-noout"], check=True)
+    convert = ["openssl", "pkcs8", "-topk8", "-in", str(raw), "-out", str(path)]
+    if form == "pkcs8":
+        subprocess.run([*convert, "-nocrypt"], check=True)
+    elif form == "encrypted":
+        subprocess.run([*convert, "-passout", "pass:secret"], check=True)
+    else:
+        raw.rename(path)
+    path.chmod(0o600)
+    extract = ["openssl", "pkey", "-in", str(path), "-passin", "pass:secret", "-pubout"]
+    subprocess.run([*extract, "-out", str(public)], check=True)
+    assert keys.load(path, lambda: b"secret").public_key_pem() == keys.load_public(public)
 
 
 def test_e501_when_the_development_key_cannot_be_made(

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from edgebuild.trust import canonical, provenance
+from edgebuild.trust.bundle import NotProven
 from tests.unit.trust_helpers import LOCK, MODEL_SHA256, WHEELS, plan
 
 SUBJECTS = {"b": "bb" * 32, "a": "aa" * 32}
@@ -89,3 +95,33 @@ def test_facts_come_back() -> None:
         models=(MODEL_SHA256,),
         lock="44" * 32,
     )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=8,
+)
+
+
+@given(st.data(), JSON)
+def test_any_other_statement_has_no_facts(data: st.DataObject, foreign: Any) -> None:
+    """A value put anywhere into a good statement gives facts or NotProven, nothing else."""
+    value = statement()
+    node = value
+    while True:
+        keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+        key = data.draw(st.sampled_from(keys))
+        if not isinstance(node[key], dict | list) or not node[key] or data.draw(st.booleans()):
+            break
+        node = node[key]
+    node[key] = foreign
+    with contextlib.suppress(NotProven):
+        facts = provenance.read(canonical.compact(value))
+        assert all(text.isprintable() for text in (facts.builder, facts.target, facts.version))
+
+
+@pytest.mark.parametrize("text", ["\x1b[2J", "a\nb", "\ud800", "é"])
+def test_a_name_that_a_terminal_would_act_on_is_refused(text: str) -> None:
+    with pytest.raises(NotProven):
+        provenance.read(canonical.compact(statement(target=text)))

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import utils
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.trust import bundle, canonical, ecdsa, provenance, release
-from edgebuild.trust.bundle import KeyVerifier
+from edgebuild.trust.bundle import KeyVerifier, NotProven
 from edgebuild.trust.policy import Policy
 from edgebuild.trust.verify import VerifyReport, verify
 from tests.unit.trust_helpers import (
@@ -362,3 +364,12 @@ def test_a_report_of_no_checks_is_no_success() -> None:
     assert not report.ok
     with pytest.raises(EdgebuildError, match="nothing was checked"):
         report.require()
+
+
+@given(st.binary(max_size=200) | st.text("0123456789abcdef \n", max_size=200).map(str.encode))
+def test_any_list_is_read_back_as_it_was_written_or_refused(data: bytes) -> None:
+    try:
+        digests = release.parse_sums(data)
+    except NotProven:
+        return
+    assert release.sums_text(digests) == data

@@ -8,6 +8,7 @@ Why the signatures are deterministic: docs/decisions/0500-deterministic-signatur
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from abc import ABC, abstractmethod
@@ -20,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from edgebuild.errors.trust import KEY_EXPOSED, KEY_PASSWORD, KEY_UNUSABLE
-from edgebuild.host import paths
+from edgebuild.host import files, paths
 from edgebuild.trust import bundle, dsse, ecdsa
 
 DEVELOPMENT_KEY = "development-key-DO-NOT-SHIP.pem"
@@ -129,29 +130,31 @@ def load_or_make(key: Path | None, password: Password | None = None) -> PemKey:
     path = paths.config_dir() / DEVELOPMENT_KEY
     if not path.exists():
         _make(path)
-    return load(path)
+    made = load(path)
+    public = path.with_suffix(".pub")
+    if not public.exists():
+        files.atomic_write(public, made.public_key_pem())
+    return made
 
 
 def _make(path: Path) -> None:
-    """Write a new key and its public half. Two processes at once end up with one key."""
+    """Write a new key. Two processes at once end up with one."""
     private = ec.generate_private_key(ec.SECP256R1())
     pem = private.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         with open(temporary, "xb", opener=_private_opener) as file:
             file.write(pem)
         try:
-            os.link(temporary, path)  # fails if another process was first: its key stands
-        except FileExistsError:
-            return
+            with contextlib.suppress(FileExistsError):  # another process was first: its key stands
+                os.link(temporary, path)
         finally:
             temporary.unlink()
-        path.with_suffix(".pub").write_bytes(ecdsa.public_pem(private.public_key()))
     except OSError as error:
         raise KEY_UNUSABLE(
             f"the development key cannot be made: {error.strerror}",

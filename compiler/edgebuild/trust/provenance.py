@@ -187,8 +187,9 @@ def _facts(value: Any) -> Facts:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not a string")
+    """Plain text only: it is shown on terminals."""
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+        raise TypeError("not plain text")
     return value
 
 
