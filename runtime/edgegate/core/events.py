@@ -62,7 +62,7 @@ class Send(Record):
 
 
 class Close(Record):
-    """Close once everything sent has left."""
+    """Close when all that was sent has left and the peer has closed too; told again: at once."""
 
     __slots__ = ("peer",)
     peer: int

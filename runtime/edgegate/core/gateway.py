@@ -67,7 +67,7 @@ class Gateway:
             peer = self.peers[name]
             peer.keep = False
             if peer.state in (IDLE, READING):
-                self._end(peer)
+                self._end_now(peer)
         return self.effects
 
     # --- events -------------------------------------------------------------------------------
@@ -91,7 +91,7 @@ class Gateway:
         self.peers[event.peer] = peer
         if full:
             self._refuse(peer, 503, "too many connections")
-            self._end(peer)  # at once: a crowd must not be waited for
+            self._end_now(peer)  # a crowd is not waited for
         else:
             self._arm(peer)
 
@@ -186,6 +186,10 @@ class Gateway:
         peers.move(peer, "ending")
         self._arm(peer)
         self.effects.append(Close(peer=peer.name))
+
+    def _end_now(self, peer: Peer) -> None:
+        self._end(peer)
+        self._end(peer)
 
     def _refuse(self, peer: Peer, status: int, words: str) -> None:
         """Answer bytes that are no message. HTTP ends there; lines go on with the next one."""
