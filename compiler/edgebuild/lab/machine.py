@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebuild.errors.images import IMAGE_UNREADABLE, NOT_MODELLED
-from edgebuild.lab import media
+from edgebuild.lab import boards, devicetree, media
 from edgebuild.model.profile import Profile
 
 _KERNEL, _INITRAMFS = "kernel", "initramfs"
@@ -50,9 +50,10 @@ def arguments(profile: Profile, desk: Desk) -> list[str]:
 
 def board_arguments(profile: Profile, desk: Desk) -> list[str]:
     """QEMU's arguments for a model of the board itself. Raises E455 when there is none."""
-    if not profile.emulator.board:
+    board = boards.BOARDS.get(profile.emulator.board)
+    if board is None:
         raise NOT_MODELLED(
-            f"QEMU has no model of {profile.title}",
+            f"there is no emulated model of {profile.title}",
             where=f"targets/{profile.name}.toml, [emulator] board",
             hint="run it without --board, on the generic machine",
         )
@@ -61,17 +62,14 @@ def board_arguments(profile: Profile, desk: Desk) -> list[str]:
     tree = next((name for name in boot.names() if name.endswith(".dtb")), None)
     if tree is None:
         raise IMAGE_UNREADABLE("the boot partition has no device tree")
+    edited = devicetree.edit(boot.read(tree), disable=board.disable, drop=board.drop)
     return [
         *_common(profile.emulator.board, None, desk),
         "-drive", f"file={_card(desk)},if=sd,format=raw,snapshot=on",
         *_direct(desk, boot, "kernel8.img", "initrd.img"),
-        "-dtb", _write(desk, "board.dtb", boot.read(tree)),
-        "-append", f"{line} {_BOARD_WORDS}",
+        "-dtb", _write(desk, "board.dtb", edited),
+        "-append", f"{line} console={board.console},115200",
     ]  # fmt: skip
-
-
-# What QEMU's Raspberry Pi lacks makes these drivers fault instead of fail.
-_BOARD_WORDS = "console=ttyAMA0,115200"
 
 
 def _card(desk: Desk) -> Path:

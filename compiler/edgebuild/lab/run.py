@@ -28,6 +28,9 @@ from edgebuild.model.profile import Profile
 GUEST_PORT = 8080
 _LAST_LINES = 25
 _POWER_OFF_S = 8.0
+_NOTICE_S = 2.0
+_POLL_S = 0.05
+_POWERING_OFF = "init: powering off"  # what runtime/init/system.c logs
 
 
 class Machine:
@@ -71,7 +74,7 @@ class Machine:
             if _answers(self.port, path):
                 self.answered_s = time.monotonic() - self.started_s
                 return
-            time.sleep(0.05)
+            time.sleep(_POLL_S)
         raise self._failure(NO_ANSWER, f"no answer from the gateway in {timeout_s:g} s")
 
     def wait_for_line(self, text: str, timeout_s: float) -> bool:
@@ -82,7 +85,7 @@ class Machine:
             if not self.running():
                 self._reader.join(timeout=1)
                 return any(text in line for line in list(self.lines))
-            time.sleep(0.05)
+            time.sleep(_POLL_S)
         return False
 
     def _failure(self, kind: Callable[..., EdgebuildError], what: str) -> EdgebuildError:
@@ -90,11 +93,20 @@ class Machine:
         return kind(what, where=f"the console's last lines:\n  {last}",
                     hint="see everything with --console")  # fmt: skip
 
+    def _wait_for_power_off(self) -> None:
+        """Some machines have no power button: then nothing is said, and nothing waited for."""
+        until = time.monotonic() + _NOTICE_S
+        while self.running() and time.monotonic() < until:
+            if any(_POWERING_OFF in line for line in list(self.lines)):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._child.wait(_POWER_OFF_S)
+                return
+            time.sleep(_POLL_S)
+
     def stop(self) -> None:
         """Have the machine switch itself off; end QEMU when it does not."""
         if self.running() and qmp.order(self._desk.control, "system_powerdown"):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._child.wait(_POWER_OFF_S)
+            self._wait_for_power_off()
         if self.running() and qmp.order(self._desk.control, "quit"):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._child.wait(2)
