@@ -158,13 +158,17 @@ class Writer:
         self._blocks[-1].append(statement)
 
     def let(self, value: Expr, hint: str = "v") -> Expr:
-        """Name a value, so that it is computed once."""
+        """Name a value, so that it is computed once.
+
+        A slot on the stack, which LLVM turns into a register. TVM's own Bind would hand the value
+        to its analyser, which replaces names by what they stand for: exponential in long chains.
+        """
         dtype, lanes = dtype_of(value)
         if dtype == "bool" and lanes > 1:
-            return value  # TVM's analyser fails on a bound vector of bool; LLVM finds repeats
-        var = tirx.Var(self._name(hint), vector(dtype, lanes))
-        self.add(tirx.Bind(var, value))
-        return var
+            return value  # cannot be stored; LLVM finds the repeats
+        slot = Registers(self, dtype, lanes, 1, self._name(hint))
+        slot.set(0, value)
+        return slot.get(0)
 
     def let_index(self, value: Index) -> Index:
         """Name an address; a plain number stays one."""
