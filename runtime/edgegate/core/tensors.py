@@ -24,7 +24,7 @@ INTEGERS = {
 
 # name → (bytes per value, struct letter, largest magnitude)
 REALS = {
-    "float32": (4, "f", 3.4028234663852886e38),
+    "float32": (4, "f", 3.402823567797336e38),  # what rounds to the largest float32
     "float64": (8, "d", 1.7976931348623157e308),
 }
 
