@@ -14,6 +14,8 @@ from typing import Any
 
 from edgebuild.host.files import digest
 from edgebuild.host.paths import data_dir
+from edgebuild.host.store import Store
+from edgebuild.model.lock import Lock
 from edgebuild.pipeline.context import Context
 from edgebuild.planning.plan import bundle_files, executable
 
@@ -85,14 +87,24 @@ def link(c: Context) -> None:
     """Link the executable."""
     from edgebuild.runtimes import link as linker
 
-    bundles = [c.work / "bundles" / name for name in c.step.parameters["models"]]
+    linker.link(*_link_inputs(c))
+
+
+def relink(c: Context) -> None:
+    """Pack what linking it again needs."""
+    from edgebuild.runtimes import relink as linker
+
+    linker.write(*_link_inputs(c))
+
+
+def _link_inputs(c: Context) -> tuple[Store, Lock, str, Path, list[Path], Path, Path]:
     (c.out / "images").mkdir()
-    linker.link(
+    return (
         c.store,
         c.lock,
         c.step.parameters["architecture"],
         c.work / "runtime",
-        bundles,
+        [c.work / "bundles" / name for name in c.step.parameters["models"]],
         c.work / "inputs/mcp-edge.json",
         c.out / c.step.outputs[0],
     )
@@ -229,6 +241,7 @@ CHAPTERS: Mapping[str, Callable[[Context], None]] = {
     "check": check,
     "runtime": runtime,
     "link": link,
+    "relink": relink,
     "oci": oci,
     "base": base,
     "firmware": firmware,

@@ -16,6 +16,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "check": ("model", "kernels", "@runtime/native"),
     "runtime": ("runtimes", "host", "@runtime", "@templates"),
     "link": ("runtimes", "@runtime/native", "@templates"),
+    "relink": ("runtimes", "@runtime/native", "@templates"),
     "oci": ("images",),
     "base": ("images", "@runtime/init"),
     "firmware": ("images",),

@@ -39,7 +39,7 @@ def plan(request: BuildRequest, lock: Lock, tools: Mapping[str, str], version: s
         *(_fetch(group, lock) for group in groups(profile, debug_shell=request.debug_shell)),
         *(step for model in request.models for step in _kernels(model, profile)),
         _runtime(profile),
-        _link(request),
+        *_link(request),
         *_images(request),
         *_release(request),
     ]
@@ -212,25 +212,37 @@ def _runtime(profile: Profile) -> Step:
     )
 
 
-def _link(request: BuildRequest) -> Step:
+def _link(request: BuildRequest) -> list[Step]:
+    """The executable; and its objects, for whoever wants to link it with another C library."""
     profile = request.profile
     bundles = [path for m in request.models for path in bundle_files(m.name)]
-    return Step(
+    sources = (
+        "inputs/mcp-edge.json",
+        *RUNTIME_FILES,
+        *_fetched(f"runtime-{profile.debian_arch}"),
+        *bundles,
+    )
+    parameters = {
+        "architecture": profile.debian_arch,
+        "models": [m.name for m in request.models],
+    }
+    link = Step(
         name="link",
         kind="link",
         title=f"link {executable(profile)}",
-        sources=(
-            "inputs/mcp-edge.json",
-            *RUNTIME_FILES,
-            *_fetched(f"runtime-{profile.debian_arch}"),
-            *bundles,
-        ),
-        outputs=(f"images/{executable(profile)}", f"images/{executable(profile)}.relink.tar.zst"),
-        parameters={
-            "architecture": profile.debian_arch,
-            "models": [m.name for m in request.models],
-        },
+        sources=sources,
+        outputs=(f"images/{executable(profile)}",),
+        parameters=parameters,
     )
+    relink = Step(
+        name="relink",
+        kind="relink",
+        title="pack what linking it again needs",
+        sources=sources,
+        outputs=(f"images/{executable(profile)}.relink.tar.zst",),
+        parameters=parameters,
+    )
+    return [link, relink]
 
 
 def _images(request: BuildRequest) -> list[Step]:

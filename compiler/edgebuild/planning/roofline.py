@@ -1,70 +1,148 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Roofline: how long each operator takes on a CPU, from its counts and the profile alone.
+"""Roofline: how long each operator takes, from its counts and what the machine can do.
 
 An operator takes as long as the slower of its arithmetic and its traffic, plus what a call
-costs. The arithmetic runs at the share of the core's peak that the family's kernels reach; the
-traffic at the bandwidth of the innermost cache that holds the operator's data.
+costs. The arithmetic runs at the share of the core's peak that the family's kernels reach and
+that the last, partly filled vector of a row leaves; the traffic at the bandwidth of the
+innermost cache that holds the data. Weights are read once in an inference, so the cache that
+holds them is the one that holds the whole model's; activations were written just before.
+
+`edgebuild bench --host` prints predicted beside measured; benchmarks/README.md has the figures
+that the constants come from.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil, prod
 from typing import Any
 
 from edgebuild.model.profile import Cpu, Profile
 
-# Share of the peak multiply-adds that each family's kernels reach with warm caches. Measured
-# with `edgebuild bench --host`; benchmarks/README.md has the runs.
-EFFICIENCY: Mapping[str, float] = {
-    "conv2d": 0.75,
-    "dense": 0.70,
-    "matmul": 0.75,
-    "depthwise2d": 0.35,
+# Share of the peak multiply-adds that a family's kernels reach, by accumulated type.
+EFFICIENCY: Mapping[tuple[str, str], float] = {
+    ("conv2d", "float32"): 0.80,
+    ("conv2d", "int8"): 0.70,
+    ("dense", "float32"): 0.85,
+    ("dense", "int8"): 0.60,
+    ("matmul", "float32"): 0.80,
+    ("matmul", "int8"): 0.50,
+    ("depthwise2d", "float32"): 0.40,
+    ("depthwise2d", "int8"): 0.12,
 }
-OTHER_EFFICIENCY = 0.10
 
-# Bytes per cycle and core when data streams from each level: loads and stores together, as a
-# fraction of one vector register per cycle. L1 takes a load and a store per cycle; L2 half of
-# one register.
+# Cycles for one vector of results where the work is not multiply-adds.
+CYCLES_PER_VECTOR: Mapping[str, float] = {
+    "softmax": 40.0,
+    "layer_norm": 12.0,
+    "pool2d": 20.0,
+    "reduce": 20.0,
+}
+OTHER_CYCLES_PER_VECTOR = 4.0
+
+CALL_CYCLES = 40  # prologue, loop set-up and the branches that a new kernel mispredicts
+
+# What a profile does not say: registers per cycle that stream from the first and second cache.
 L1_REGISTERS_PER_CYCLE = 1.5
 L2_REGISTERS_PER_CYCLE = 0.5
 
-CALL_CYCLES = 60  # prologue, loop set-up and the branches that a new kernel mispredicts
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """One core's limits. ``bandwidth`` has (working set in bytes, bytes per second), ascending."""
+
+    clock_hz: float
+    lanes: int  # 32-bit lanes of a vector; 1 without vectors
+    macs_per_s: Mapping[str, float]  # by "float32" and "int8"
+    bandwidth: tuple[tuple[float, float], ...]
+
+    def bytes_per_s(self, working_set_bytes: float) -> float:
+        """What streams when so many bytes are in use."""
+        for size, rate in self.bandwidth:
+            if working_set_bytes <= size:
+                return rate
+        return self.bandwidth[-1][1]
+
+
+def machine(cpu: Cpu, memory_bytes_per_s: float) -> Machine:
+    """The machine that a profile describes."""
+    caches = (cpu.cache.l1d_bytes, cpu.cache.l2_bytes)
+    return Machine(
+        clock_hz=cpu.clock_mhz * 1e6,
+        lanes=max(1, cpu.vector_bits // 32),
+        macs_per_s={dtype: peak_macs_per_s(cpu, dtype) for dtype in ("float32", "int8")},
+        bandwidth=(
+            *((size, bandwidth(cpu, size, memory_bytes_per_s)) for size in caches),
+            (float("inf"), memory_bytes_per_s),
+        ),
+    )
 
 
 def predict(operators: Iterable[Mapping[str, Any]], profile: Profile) -> list[dict[str, Any]]:
     """Predict each operator's time on one core of ``profile``.
 
-    Each operator has ``name``, ``kind``, ``macs``, ``bytes_moved`` and ``dtype``. Answers one row
-    for each: those values with ``time_s`` and ``bound`` ("compute", "memory" or "call").
+    Each operator has ``name``, ``kind``, ``macs``, ``bytes_moved``, ``weights_bytes``, ``dtype``
+    and ``output_shape``. Answers one row for each: the first four with ``time_s`` and ``bound``
+    ("compute", "memory" or "call").
     """
-    return [_row(each, profile) for each in operators]
+    rows = list(operators)
+    limits = machine(profile.cpu, profile.memory.bandwidth_bytes_per_s)
+    return [
+        {
+            **{key: row[key] for key in ("name", "kind", "macs", "bytes_moved")},
+            **dict(zip(("time_s", "bound"), operator_time(row, limits, all_bytes), strict=True)),
+        }
+        for all_bytes in [footprint(rows)]
+        for row in rows
+    ]
 
 
-def _row(operator: Mapping[str, Any], profile: Profile) -> dict[str, Any]:
-    seconds, bound = operator_time(operator, profile.cpu, profile.memory.bandwidth_bytes_per_s)
-    keys = ("name", "kind", "macs", "bytes_moved")
-    return {**{key: operator[key] for key in keys}, "time_s": seconds, "bound": bound}
+def footprint(operators: Iterable[Mapping[str, Any]]) -> int:
+    """Bytes that one inference goes through: every weight, and the largest activations."""
+    rows = list(operators)
+    activations = (row["bytes_moved"] - row.get("weights_bytes", 0) for row in rows)
+    return sum(row.get("weights_bytes", 0) for row in rows) + max(activations, default=0)
 
 
 def operator_time(
-    operator: Mapping[str, Any], cpu: Cpu, memory_bytes_per_s: float
+    operator: Mapping[str, Any], limits: Machine, footprint_bytes: float
 ) -> tuple[float, str]:
     """Seconds that one operator takes on one core, and what bounds it."""
-    hertz = cpu.clock_mhz * 1e6
-    call = CALL_CYCLES / hertz
-    compute = operator["macs"] / (peak_macs_per_s(cpu, operator.get("dtype", "float32")) or 1.0)
-    compute /= EFFICIENCY.get(operator["kind"], OTHER_EFFICIENCY)
-    traffic = operator["bytes_moved"] / bandwidth(cpu, operator["bytes_moved"], memory_bytes_per_s)
-    bound = max(("compute", compute), ("memory", traffic), ("call", call), key=lambda pair: pair[1])
-    return max(compute, traffic) + call, bound[0]
+    call = CALL_CYCLES / limits.clock_hz
+    compute = _compute_s(operator, limits)
+    traffic = _traffic_s(operator, limits, footprint_bytes)
+    bounds = {"compute": compute, "memory": traffic, "call": call}
+    return max(compute, traffic) + call, max(bounds, key=lambda name: bounds[name])
 
 
-def at_best(operator: Mapping[str, Any], cpu: Cpu, memory_bytes_per_s: float) -> float:
+def at_best(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
     """Seconds of the roofline itself: every unit busy, no call, nothing waited for."""
-    peak = peak_macs_per_s(cpu, operator.get("dtype", "float32")) or 1.0
-    moved = operator["bytes_moved"]
-    return max(operator["macs"] / peak, moved / bandwidth(cpu, moved, memory_bytes_per_s))
+    ideal = operator["macs"] / limits.macs_per_s[_accumulated(operator)]
+    return max(ideal, _traffic_s(operator, limits, footprint_bytes))
+
+
+def _accumulated(operator: Mapping[str, Any]) -> str:
+    return "int8" if operator.get("dtype") in ("int8", "uint8") else "float32"
+
+
+def _compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
+    shape = operator.get("output_shape") or [1]
+    vectors = ceil(shape[-1] / limits.lanes)
+    kind, dtype = operator["kind"], _accumulated(operator)
+    if not operator["macs"]:
+        cycles = CYCLES_PER_VECTOR.get(kind, OTHER_CYCLES_PER_VECTOR)
+        return prod(shape[:-1]) * vectors * cycles / limits.clock_hz
+    filled = shape[-1] / (vectors * limits.lanes)
+    share = EFFICIENCY.get((kind, dtype), 0.5) * filled
+    return float(operator["macs"] / limits.macs_per_s[dtype] / share)
+
+
+def _traffic_s(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
+    weights = operator.get("weights_bytes", 0)
+    activations = operator["bytes_moved"] - weights
+    from_weights = weights / limits.bytes_per_s(footprint_bytes)
+    return float(from_weights + activations / limits.bytes_per_s(activations))
 
 
 def peak_macs_per_s(cpu: Cpu, dtype: str) -> float:
@@ -74,7 +152,7 @@ def peak_macs_per_s(cpu: Cpu, dtype: str) -> float:
 
 
 def bandwidth(cpu: Cpu, working_set_bytes: int, memory_bytes_per_s: float) -> float:
-    """Bytes per second that one core streams when ``working_set_bytes`` are in use."""
+    """Bytes per second that one core of a profile streams with so many bytes in use."""
     per_cycle = max(cpu.vector_bits, 64) / 8 * cpu.clock_mhz * 1e6
     if working_set_bytes <= cpu.cache.l1d_bytes:
         return per_cycle * L1_REGISTERS_PER_CYCLE
