@@ -83,7 +83,12 @@ class Fixed:
         if self.split(lanes):
             return self._even_odd(x, lanes, get)
         product = w.let(cast(x, "int64") * cast(get("multiplier"), "int64"))
-        return w.let(cast(self._shifted(product, lanes, get, ""), "int32") + get("offset"))
+        done = w.let(cast(self._shifted(product, lanes, get, ""), "int32"))
+        return self._wrapping_add(done, get("offset"))
+
+    def _wrapping_add(self, a: Expr, b: Expr) -> Expr:
+        """TVM marks signed additions as never overflowing; this one may."""
+        return self._w.let(cast(cast(a, "uint32") + cast(b, "uint32"), "int32"))
 
     def _shifted(self, product: Expr, lanes: int, get: Fetch, half: str) -> Expr:
         w, zero = self._w, const(0, "int64", lanes)
@@ -107,7 +112,7 @@ class Fixed:
             done = self._shifted(w.let(a * b), lanes // 2, get, f".{half}")
             halves.append(w.let(bits(done, "int32", lanes)))
         order = [i + side * lanes for i in range(0, lanes, 2) for side in (0, 1)]
-        return w.let(w.let(shuffle(halves, order)) + get("offset"))
+        return self._wrapping_add(w.let(shuffle(halves, order)), get("offset"))
 
     def _neon(self, x: Expr, lanes: int, get: Fetch) -> Expr:
         """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1."""

@@ -48,10 +48,14 @@ class Floats:
         return x if hi == float("inf") else self.select(x > high, high, x)
 
     def maximum(self, a: Expr, b: Expr) -> Expr:
-        return self.select(a != a, a, self.select(a > b, a, b))
+        return self._keep_nan(a, self.select(a > b, a, b))
 
     def minimum(self, a: Expr, b: Expr) -> Expr:
-        return self.select(a != a, a, self.select(a < b, a, b))
+        return self._keep_nan(a, self.select(a < b, a, b))
+
+    def _keep_nan(self, x: Expr, result: Expr) -> Expr:
+        """TVM's ``!=`` on floats is false for a NaN, so the question is put the other way."""
+        return self.select(tirx.EQ(x, x), result, x)
 
     def exp(self, x: Expr) -> Expr:
         """2**n * e**r, |r| <= ln 2 / 2; n is applied in two halves to reach the subnormals."""
@@ -71,7 +75,7 @@ class Floats:
         whole = w.let(bits(shifted, "int32", lanes) - const(0x4B400000, "int32", lanes))
         half = w.let(whole >> const(1, "int32", lanes))
         result = w.let(p * self._power_of_two(half) * self._power_of_two(w.let(whole - half)))
-        return self.select(x != x, x, result)
+        return self._keep_nan(x, result)
 
     def _power_of_two(self, n: Expr) -> Expr:
         lanes = dtype_of(n)[1]
@@ -102,7 +106,7 @@ class Floats:
         result = self.select(x >= infinity, x, result)
         result = self.select(tirx.EQ(x, zero), self.number(-float("inf"), x), result)
         result = self.select(x < zero, self.number(float("nan"), x), result)
-        return self.select(x != x, x, result)
+        return self._keep_nan(x, result)
 
     def tanh(self, x: Expr) -> Expr:
         """A rational approximation (as in Eigen) on [-7.9, 7.9], where the result reaches 1."""
@@ -171,13 +175,13 @@ class Floats:
         size = self.exp(w.let(b * self.log(self.absolute(a))))
         whole = w.let(tirx.EQ(self.truncate(b), b))
         half = w.let(b * self.number(0.5, b))
-        odd = w.let(tirx.And(whole, self.truncate(half) != half))
+        odd = tirx.And(whole, tirx.Not(tirx.EQ(self.truncate(half), half)))
         signed = self.select(odd, zero - size, size)
         infinite = w.let(tirx.EQ(self.absolute(a), self.number(float("inf"), a)))
         nan = self.number(float("nan"), a)
         bad = w.let(tirx.And(tirx.Not(whole), tirx.Not(infinite)))
         result = self.select(a < zero, self.select(bad, nan, signed), size)
-        result = self.select(a != a, a, self.select(b != b, b, result))
+        result = self._keep_nan(a, self._keep_nan(b, result))
         return self.select(tirx.Or(tirx.EQ(b, zero), tirx.EQ(a, one)), one, result)
 
 

@@ -279,7 +279,9 @@ class Programs:
         zero = numbers["zero"]
         scaled = self._w.let(tirx.Div(x, const(numbers["scale"], "float32", lanes)))
         rounded = self._w.let(self._floats.round_away(scaled) + const(zero, "float32", lanes))
-        rounded = self._floats.select(rounded != rounded, const(zero, "float32", lanes), rounded)
+        rounded = self._floats.select(
+            tirx.EQ(rounded, rounded), rounded, const(zero, "float32", lanes)
+        )
         limited = self._floats.clamp(rounded, numbers["lo"], numbers["hi"])
         return cast(self._w.let(cast(limited, "int32")), dtype)
 
