@@ -105,8 +105,16 @@ def build(bundle_dir: Path, card: dict[str, Any], cpu: Cpu, folder: Path) -> Pat
     (folder / "check.c").write_text(checkprogram.source(name, card))
     process.run(
         [
-            *compiler.zig(), "cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}", "-static",
-            "-O1", "-fno-sanitize=undefined", f"-I{bundle_dir.absolute()}", "check.c",
+            *compiler.zig(), "cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}", "-O1",
+            "-ffreestanding", "-fno-builtin", "-fno-sanitize=undefined", "-fno-stack-protector",
+            f"-I{bundle_dir.absolute()}", "-c", "check.c", "-o", "check.o",
+        ],
+        what=f"compile the check of {name}",
+        cwd=folder,
+    )  # fmt: skip
+    process.run(
+        [
+            *compiler.zig(), "ld.lld", "-static", "--gc-sections", "check.o",
             (bundle_dir / f"{name}.o").absolute(), "-o", "check",
         ],
         what=f"link the check of {name}",
