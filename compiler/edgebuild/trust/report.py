@@ -123,7 +123,7 @@ def _parts(executable: Path, models: Sequence[Json]) -> list[dict[str, Any]]:
         "kernels": kernels,
         "model constants": constants,
         "code of gateway and runtime": sections.get(_TEXT, 0) - kernels,
-        "read-only data and frozen modules": sections.get(_CONSTANTS, 0) - constants,
+        "frozen modules and tables": sections.get(_CONSTANTS, 0) - constants,
         "initialised data": data,
         "unwind tables": unwind,
     }
