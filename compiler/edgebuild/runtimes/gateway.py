@@ -52,7 +52,7 @@ def initialiser(module: str) -> str:
 
 
 def cythonise(copy: Path, modules: Sequence[str], *, jobs: int) -> list[Unit]:
-    """Write C beside the Python files in ``copy``; the units to compile. Raises E113."""
+    """Write C beside the Python files in ``copy``; the units to compile. Raises E112."""
     shares = [modules[start::jobs] for start in range(min(jobs, len(modules)))]
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(lambda share: _run_cython(copy, share), shares))

@@ -100,12 +100,13 @@ def read_recipe(objects: Path, deb_arch: str) -> dict[str, Any]:
     """The folder's link.json. Raises E306."""
     try:
         recipe: dict[str, Any] = json.loads((objects / "link.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise BAD_OBJECTS("there is no readable link.json", where=str(objects)) from error
-    if recipe.get("format") != FORMAT or recipe.get("deb_arch") != deb_arch:
+        found = (recipe["format"], recipe["deb_arch"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BAD_OBJECTS("there is no link.json to be understood", where=str(objects)) from error
+    if found != (FORMAT, deb_arch):
         raise BAD_OBJECTS(
-            f"objects of format {recipe.get('format')} for {recipe.get('deb_arch')} "
-            f"cannot be linked as format {FORMAT} for {deb_arch}",
+            f"objects of format {found[0]} for {found[1]} cannot be linked as format {FORMAT} "
+            f"for {deb_arch}",
             where=str(objects),
             hint="remove the folder and build again",
         )

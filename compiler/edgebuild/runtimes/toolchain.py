@@ -68,7 +68,7 @@ class Toolchain:
     sysroot: Path
 
     def compile(self, units: Sequence[Unit], out: Path, *, jobs: int) -> list[Path]:
-        """Compile every unit to ``out/NAME.o``; the objects in the units' order. Raises E113."""
+        """Compile every unit to ``out/NAME.o``; the objects in the units' order. Raises E112."""
         with ThreadPoolExecutor(jobs) as pool:
             return list(pool.map(lambda unit: self._compile(unit, out), units))
 
@@ -90,7 +90,7 @@ class Toolchain:
         """Link objects, and what they need of archives, into one that is linked again later.
 
         Sections that ``main`` does not reach go already here, with the unwind tables: C code has
-        no use for them, and they are a tenth of the executable. Raises E113.
+        no use for them, and they are a tenth of the executable. Raises E112.
         """
         argv: list[str | Path] = [
             *compiler.zig(), "ld.lld", "-m", self.machine.emulation, "-r",
