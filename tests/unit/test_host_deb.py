@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import tarfile
+import tempfile
 from pathlib import Path
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgebuild.errors import EdgebuildError
@@ -88,10 +90,20 @@ def test_other_compressions(root: Path, kind: str) -> None:
     assert (root / "usr/x").read_bytes() == b"x"
 
 
+def _hard(target: str) -> tarfile.TarInfo:
+    link = tarfile.TarInfo("./usr/hard")
+    link.type, link.linkname = tarfile.LNKTYPE, target
+    return link
+
+
 HOSTILE = {
     "climbs": [("./usr/../../out", b"x")],
     "link climbs": [("./usr/a", "../../out")],
     "goes through a link": [("./usr/a", ".."), ("./usr/b", "a/.."), ("./usr/b/../x", b"x")],
+    "file and directory": [("./usr/a", b"1"), ("./usr/a/", None)],
+    "file as directory": [("./usr/a", b"1"), ("./usr/a/b", b"2")],
+    "hard link to nothing": [("", _hard("./usr/none"))],
+    "hard link out": [("", _hard("../x.deb"))],
     "twice": [("./usr/a", b"1"), ("./usr/a", b"2")],
 }
 
@@ -120,6 +132,7 @@ DAMAGED = {
     "no data": ar([("debian-binary", b"2.0\n")]),
     "unknown compression": ar([("data.tar.lzo", b"")]),
     "cut": deb([("./usr/x", bytes(1000))])[:-30],
+    "bad gzip": ar([("data.tar.gz", b"\x1f\x8b\x08" + b"x" * 600)]),
     "no tar": ar([("data.tar", b"x" * 600)]),
     "bad zstd": ar([("data.tar.zst", b"x" * 600)]),
 }
@@ -147,3 +160,29 @@ def test_any_bytes_are_an_archive_or_a_value_error(data: bytes) -> None:
     for start in (b"", b"!<arch>\n"):
         with contextlib.suppress(ValueError):
             list(unit.members(io.BytesIO(start + data)))
+
+
+GOOD = {
+    kind: ar([("debian-binary", b"2.0\n"), (f"data.tar{kind}", data)])
+    for kind, data in {
+        "": tar([("./usr/bin/x", b"x" * 40), ("./usr/l", "bin/x")], ""),
+        ".xz": tar([("./usr/bin/x", b"x" * 40), ("./usr/l", "bin/x")]),
+        ".zst": zstandard.compress(tar([("./usr/bin/x", b"x" * 40)], "")),
+    }.items()
+}
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(GOOD)), st.integers(0, 1 << 20), st.integers(1, 255))
+def test_a_flipped_byte_is_harmless_or_E108(kind: str, where: int, bits: int) -> None:
+    data = bytearray(GOOD[kind])
+    data[where % len(data)] ^= bits
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        tree.mkdir()
+        unit.prepare(tree)
+        try:
+            _unpack(tree, bytes(data))
+        except EdgebuildError as error:
+            assert error.kind.code == "E108"
+        assert sorted(os.listdir(folder)) == ["tree", "x.deb"]

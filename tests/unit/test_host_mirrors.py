@@ -117,6 +117,29 @@ def test_an_address_that_is_none_E101(apt: Path) -> None:
     assert caught.value.kind.code == "E101"
 
 
+URIS = st.from_regex(r"https?://[a-z]{1,8}\.invalid/[a-z/]{0,8}[a-z]", fullmatch=True)
+ENTRIES = st.tuples(
+    st.sampled_from(["deb", "deb-src"]),
+    st.sampled_from(["", "[ arch=amd64 ] ", "[signed-by=/k.gpg]\t"]),
+    URIS,
+    st.sampled_from(["trixie", "bookworm", "trixie-security", "noble"]),
+    st.sampled_from(["main", "contrib main", "universe"]),
+    st.sampled_from(["", " # why"]),
+)
+
+
+@given(st.lists(ENTRIES, max_size=5))
+def test_one_line_entries_come_back(entries: list[tuple[str, ...]]) -> None:
+    text = "\n".join(f"{a} {b}{c} {d} {e}{f}" for a, b, c, d, e, f in entries)
+    assert list(mirrors._one_line_entries(text)) == [(c, d, e) for _, _, c, d, e, _ in entries]
+
+
+@given(st.text())
+def test_any_text_is_entries_or_none(text: str) -> None:
+    for found in (mirrors._one_line_entries(text), mirrors._deb822_entries(text)):
+        assert all(len(entry) == 3 for entry in found)
+
+
 def test_a_paragraph() -> None:
     assert deb822.paragraph("Package: x\nDepends: a,\n b,\n\tc\n#comment\nEmpty:\n") == {
         "package": "x",

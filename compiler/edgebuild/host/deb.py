@@ -13,6 +13,7 @@ import lzma
 import os
 import posixpath
 import tarfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,11 @@ from edgebuild.errors import EdgebuildError
 from edgebuild.errors.inputs import BAD_PACKAGE
 
 MERGED = ("bin", "lib", "lib64", "sbin")
+# The last three: a path that is a file in one place and a directory or a link's end in another.
+MALFORMED = (
+    tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, ValueError, zlib.error,
+    FileExistsError, NotADirectoryError, FileNotFoundError,
+)  # fmt: skip
 _MAGIC = b"!<arch>\n"
 _HEADER_BYTES = 60
 
@@ -43,7 +49,7 @@ def unpack(package: Path, root: Path, keep: Sequence[str] = ()) -> None:
     try:
         with package.open("rb") as file, _data_tar(file) as tar:
             _unpack_tar(tar, root, keep)
-    except (tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, ValueError) as error:
+    except MALFORMED as error:
         raise _bad(str(error), package) from error
 
 
@@ -104,16 +110,19 @@ class _Window(io.RawIOBase):
 
 def _unpack_tar(tar: tarfile.TarFile, root: Path, keep: Sequence[str]) -> None:
     wanted = set(keep)
+    safe: set[Path] = set()
     for member in tar:
         name = _merged(member.name)
         if not name or (keep and not any(fnmatch.fnmatchcase(name, one) for one in keep)):
             continue
         place = root / name
-        _check_parents(root, name)
+        if place.parent not in safe:  # nothing replaces a directory later
+            _check_parents(root, name)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            safe.add(place.parent)
         if member.isdir():
-            place.mkdir(parents=True, exist_ok=True)
+            place.mkdir(exist_ok=True)
             continue
-        place.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(place):
             raise ValueError(f"{name} is there already")
         _place(tar, member, root, name)

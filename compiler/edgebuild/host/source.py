@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import lzma
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,5 +43,5 @@ def _unpack_tar(archive: Path, root: Path, strip: int) -> None:
     try:
         with archive.open("rb") as file, deb.open_tar(file, archive.name) as tar:
             tar.extractall(root, filter=inside)  # noqa: S202
-    except (tarfile.TarError, lzma.LZMAError, EOFError, ValueError) as error:
+    except deb.MALFORMED as error:
         raise BAD_PACKAGE(f"cannot unpack: {error}", where=archive.name) from error
