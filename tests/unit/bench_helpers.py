@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgebuild.host import compiler, process
 from edgebuild.model.profile import Cache, Cpu
+from edgebuild.planning.roofline import Machine
 
 NATIVE = Path(__file__).parents[1] / "native"
 
@@ -31,6 +32,13 @@ CPU = Cpu(
     vector_bits=256,
     macs_per_cycle_f32=16,
     macs_per_cycle_int8=32,
+)
+
+MACHINE = Machine(
+    clock_hz=2e9,
+    lanes=8,
+    macs_per_s={"float32": 32e9, "int8": 64e9},
+    bandwidth=((32768, 100e9), (262144, 40e9), (float("inf"), 10e9)),
 )
 
 

@@ -13,7 +13,7 @@ from edgebuild.errors import EdgebuildError
 from edgebuild.host.processor import this_processor
 from edgebuild.kernels import bench, bench_build, bench_table, bench_worker, hostcpu
 from tests.tflite_writer import Writer
-from tests.unit.bench_helpers import CARD, CPU, compile_toy
+from tests.unit.bench_helpers import CARD, CPU, MACHINE, compile_toy
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_run_measures_us_and_a_peer(toy, twin, tmp_path):
     if importlib.util.find_spec("ai_edge_litert") is None:
         pytest.skip("ai-edge-litert is not installed")
     result = bench.run(
-        [twin], cpu=host(), work=tmp_path, memory_bytes_per_s=1e10, against=["litert"], seconds=0.01
+        [twin], cpu=host(), work=tmp_path, machine=MACHINE, against=["litert"], seconds=0.01
     )
     (row,) = result["models"]
     assert set(row["runtimes"]) == {"edgebuild", "litert"}
@@ -69,7 +69,7 @@ def test_run_alone(toy, tmp_path):
         [bench.Case(path=Path("toy.onnx"))],
         cpu=host(),
         work=tmp_path,
-        memory_bytes_per_s=1e10,
+        machine=MACHINE,
         threads=2,
         seconds=0.01,
     )
@@ -80,7 +80,7 @@ def test_run_alone(toy, tmp_path):
 
 def test_unknown_peer(tmp_path):
     with pytest.raises(EdgebuildError, match="tensorrt") as error:
-        bench.run([], cpu=CPU, work=tmp_path, memory_bytes_per_s=1, against=["tensorrt"])
+        bench.run([], cpu=CPU, work=tmp_path, machine=MACHINE, against=["tensorrt"])
     assert error.value.kind.code == "E280"
 
 
@@ -111,12 +111,14 @@ def test_summarise_compares_with_the_best_peer():
         "difference": {"litert": 0.0, "onnxruntime": 1.0},
         "layers_ns": [[60.0, 40.0]],
     }
-    row = bench.summarise(samples, CARD, CPU, 1e10)
+    row = bench.summarise(samples, CARD, MACHINE)
     assert row["speedup"] == pytest.approx(2)
     assert row["runtimes"]["litert"]["operations_per_s"] == pytest.approx(2 * 1024 / 300e-9)
     assert [each["median_s"] for each in row["layers"]] == [60e-9, 40e-9]
-    faster = bench.summarise(samples, CARD, replace(CPU, clock_mhz=4000), 1e10)
-    assert faster["roofline_share"] == pytest.approx(row["roofline_share"] / 2)
+    assert row["roofline_share"] == pytest.approx(2 * 8192 / 100e9 / 100e-9)
+    faster = replace(MACHINE, bandwidth=((1e6, 200e9),))
+    half = bench.summarise(samples, CARD, faster)["roofline_share"]
+    assert half == pytest.approx(row["roofline_share"] / 2)
 
 
 @pytest.mark.parametrize(

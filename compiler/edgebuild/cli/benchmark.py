@@ -38,13 +38,14 @@ def timed(arguments: argparse.Namespace, models: list[Path], work: Path) -> Mapp
     """Times on this machine, runs interleaved with those of the peers."""
     from edgebuild.host import processor
     from edgebuild.kernels import bench as benches
-    from edgebuild.kernels import hostcpu
+    from edgebuild.kernels import hostcpu, roofline_host
 
+    cpu = hostcpu.describe(processor.this_processor())
     return benches.run(
         models,
-        cpu=hostcpu.describe(processor.this_processor()),
+        cpu=cpu,
         work=work,
-        memory_bytes_per_s=10e9,
+        machine=roofline_host.measure(cpu, work),
         against=tuple(filter(None, (arguments.against or "").split(","))),
         threads=arguments.threads,
     )

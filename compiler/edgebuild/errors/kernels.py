@@ -102,3 +102,8 @@ NOT_AN_OBJECT = code(
     "not an object file",
     "The instruction check was given something else than a 64-bit little-endian ELF file.",
 )
+PEAKS_FAILED = code(
+    "E286",
+    "machine not measured",
+    "The program that measures this machine's limits answered something else than rates.",
+)

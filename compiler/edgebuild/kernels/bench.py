@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,10 @@ from typing import Any
 
 from edgebuild.errors.kernels import BENCH_PEER_MISSING, BENCH_PEER_UNKNOWN
 from edgebuild.host import process
-from edgebuild.kernels import bench_build, bench_worker
+from edgebuild.kernels import bench_build, bundle
 from edgebuild.model.profile import Cpu
 from edgebuild.planning import roofline
+from edgebuild.planning.roofline import Machine
 
 #: name of a peer -> its Python package and the model format that it reads
 PEERS: Mapping[str, tuple[str, str]] = {
@@ -47,46 +47,54 @@ def run(
     *,
     cpu: Cpu,
     work: Path,
-    memory_bytes_per_s: float,
+    machine: Machine,
     against: Sequence[str] = (),
     threads: int = 1,
     seconds: float = 2.0,
 ) -> dict[str, Any]:
     """Compile ``models`` for ``cpu``, which must be the machine at hand, and time them.
 
-    ``work`` is a directory for the bundles. Raises E280 for a peer that is not known, E281 for
-    one that is not installed, and what compiling raises.
+    ``machine`` has its limits (``roofline_host.measure``); ``work`` is a directory for the
+    bundles. Raises E280 for a peer that is not known, E281 for one that is not installed, and
+    what compiling raises.
     """
     require_peers(against)
     cases = [each if isinstance(each, Case) else Case(path=each) for each in models]
-    built = [bench_build.build(each.path, cpu, work, threads=threads) for each in cases]
+    builds = [bench_build.build(each.path, cpu, work, threads=threads) for each in cases]
     job = {
         "models": [
             {
-                "name": bundle.name,
+                "name": built.name,
                 "seed": seed,
                 "seconds": seconds,
                 "threads": threads,
-                "contestants": _contestants(case, bundle, against),
+                "contestants": _contestants(case, built, against),
             }
-            for seed, (case, bundle) in enumerate(zip(cases, built, strict=True))
+            for seed, (case, built) in enumerate(zip(cases, builds, strict=True))
         ]
     }
+    command, environment = bundle.child("edgebuild.kernels.bench_worker")
     answer = process.run(
-        [sys.executable, bench_worker.__file__],
+        command,
         what="time the models",
+        env=environment,
         stdin=json.dumps(job).encode(),
     )
     measured = json.loads(answer.stdout)["models"]
     rows = [
-        summarise(samples, bundle.card, cpu, memory_bytes_per_s)
-        for samples, bundle in zip(measured, built, strict=True)
+        summarise(samples, built.card, machine)
+        for samples, built in zip(measured, builds, strict=True)
     ]
     return {
         "cpu": {"arch": cpu.arch, "model": cpu.model, "features": list(cpu.features)},
         "threads": threads,
         "models": rows,
         "geometric_mean": _geometric_mean(rows),
+        "machine": {
+            "clock_hz": machine.clock_hz,
+            "macs_per_s": dict(machine.macs_per_s),
+            "bandwidth": [list(each) for each in machine.bandwidth],
+        },
     }
 
 
@@ -107,12 +115,12 @@ def require_peers(against: Sequence[str]) -> None:
 
 
 def _contestants(
-    case: Case, bundle: bench_build.Built, against: Sequence[str]
+    case: Case, built: bench_build.Built, against: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     ours: dict[str, Any] = {
-        "path": str(bundle.library),
-        "profile": str(bundle.profile),
-        "card": bundle.card,
+        "path": str(built.library),
+        "profile": str(built.profile),
+        "card": built.card,
     }
     result = {"edgebuild": ours}
     for peer in against:
@@ -123,7 +131,7 @@ def _contestants(
 
 
 def summarise(
-    samples: Mapping[str, Any], card: Mapping[str, Any], cpu: Cpu, memory_bytes_per_s: float
+    samples: Mapping[str, Any], card: Mapping[str, Any], machine: Machine
 ) -> dict[str, Any]:
     """One model's row: statistics of each contestant, of each layer, and the ratios."""
     runtimes = {name: statistic(each) for name, each in samples["samples_ns"].items()}
@@ -141,8 +149,8 @@ def summarise(
         },
         "difference": samples["difference"],
         "speedup": min(peers) / ours if peers else None,
-        "roofline_share": _at_best(card, cpu, memory_bytes_per_s) / ours,
-        "layers": _layers(samples["layers_ns"], card, cpu, memory_bytes_per_s),
+        "roofline_share": _at_best(card, machine) / ours,
+        "layers": _layers(samples["layers_ns"], card, machine),
     }
 
 
@@ -157,23 +165,20 @@ def statistic(samples_ns: Sequence[float]) -> dict[str, float]:
     }
 
 
-def _at_best(card: Mapping[str, Any], cpu: Cpu, memory_bytes_per_s: float) -> float:
-    return sum(roofline.at_best(each, cpu, memory_bytes_per_s) for each in card["operators"])
+def _at_best(card: Mapping[str, Any], machine: Machine) -> float:
+    whole = roofline.footprint(card["operators"])
+    return sum(roofline.at_best(each, machine, whole) for each in card["operators"])
 
 
 def _layers(
-    rounds: Sequence[Sequence[float]] | None,
-    card: Mapping[str, Any],
-    cpu: Cpu,
-    memory_bytes_per_s: float,
+    rounds: Sequence[Sequence[float]], card: Mapping[str, Any], machine: Machine
 ) -> list[dict[str, Any]]:
-    if not rounds:
-        return []
+    whole = roofline.footprint(card["operators"])
     rows = []
     for operator, samples in zip(card["operators"], zip(*rounds, strict=True), strict=True):
         spent = statistic(samples)
-        predicted, bound = roofline.operator_time(operator, cpu, memory_bytes_per_s)
-        best = roofline.at_best(operator, cpu, memory_bytes_per_s)
+        predicted, bound = roofline.operator_time(operator, machine, whole)
+        best = roofline.at_best(operator, machine, whole)
         rows.append(
             {
                 "name": operator["name"],

@@ -102,7 +102,8 @@ def footprint(operators: Iterable[Mapping[str, Any]]) -> int:
     """Bytes that one inference goes through: every weight, and the largest activations."""
     rows = list(operators)
     activations = (row["bytes_moved"] - row.get("weights_bytes", 0) for row in rows)
-    return sum(row.get("weights_bytes", 0) for row in rows) + max(activations, default=0)
+    weights = (row.get("weights_bytes", 0) for row in rows)
+    return int(sum(weights) + max(activations, default=0))
 
 
 def operator_time(
@@ -119,7 +120,7 @@ def operator_time(
 def at_best(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
     """Seconds of the roofline itself: every unit busy, no call, nothing waited for."""
     ideal = operator["macs"] / limits.macs_per_s[_accumulated(operator)]
-    return max(ideal, _traffic_s(operator, limits, footprint_bytes))
+    return float(max(ideal, _traffic_s(operator, limits, footprint_bytes)))
 
 
 def _accumulated(operator: Mapping[str, Any]) -> str:
@@ -132,7 +133,7 @@ def _compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
     kind, dtype = operator["kind"], _accumulated(operator)
     if not operator["macs"]:
         cycles = CYCLES_PER_VECTOR.get(kind, OTHER_CYCLES_PER_VECTOR)
-        return prod(shape[:-1]) * vectors * cycles / limits.clock_hz
+        return float(prod(shape[:-1]) * vectors * cycles / limits.clock_hz)
     filled = shape[-1] / (vectors * limits.lanes)
     share = EFFICIENCY.get((kind, dtype), 0.5) * filled
     return float(operator["macs"] / limits.macs_per_s[dtype] / share)
