@@ -91,7 +91,7 @@ class Gateway:
         self.peers[event.peer] = peer
         if full:
             self._refuse(peer, 503, "too many connections")
-            self._end_now(peer)  # a crowd is not waited for
+            self._end(peer)  # for the second time: a crowd is not waited for
         else:
             self._arm(peer)
 
