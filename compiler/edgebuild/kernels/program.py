@@ -67,7 +67,7 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
     "quantise": (1, ("scale", "zero", "lo", "hi")),
     # int8 -> float32: scale * (x - zero), in float32
     "dequantise": (1, ("scale", "zero")),
-    # int32 accumulator, multiplier, shift (values) -> int8:
+    # int32 accumulator, multiplier, shift (constant operands) -> int8:
     # clamp(multiply(acc, multiplier, shift) + zero, lo, hi)
     "requantise": (3, ("zero", "lo", "hi")),
     # the same with one rounding: floor((acc * multiplier + 2**(30 - shift)) / 2**(31 - shift)),

@@ -218,8 +218,8 @@ def matmul(context: Context, operator: Operator) -> None:
         node = scalars.step(
             "requantise",
             node,
-            scalars.number(multiplier, "int32"),
-            scalars.number(shift, "int32"),
+            scalars.constant(np.array([multiplier], np.int32)),
+            scalars.constant(np.array([shift], np.int32)),
             numbers=(zero, -128, 127),
             dtype="int8",
         )

@@ -102,8 +102,8 @@ def _sum_int8(
     return scalars.step(
         "requantise",
         centred,
-        scalars.number(multiplier, "int32"),
-        scalars.number(shift, "int32"),
+        scalars.constant(np.array([multiplier], np.int32)),
+        scalars.constant(np.array([shift], np.int32)),
         numbers=(zero_out, -128, 127),
         dtype="int8",
     )
