@@ -165,6 +165,7 @@ def test_difference():
     assert bench_worker.difference([np.zeros((2, 3))], [np.zeros(6)]) == 0
     assert bench_worker.difference([np.zeros(2)], [np.zeros(3)]) == float("inf")
     assert bench_worker.difference([], []) == 0
+    assert bench_worker.difference([np.zeros(2, np.int8)], [np.zeros(2)]) is None
 
 
 def test_interleave_takes_turns():

@@ -42,10 +42,15 @@ def models(rows: Sequence[Mapping[str, Any]]) -> str:
                     f"{each['operations_per_s'] / 1e9:.1f}",
                     f"{row['roofline_share']:.0%}" if mine else "",
                     "" if mine else f"{each['median_s'] / ours:.2f}×",
-                    "" if mine else f"{row['difference'][name]:.4g}",
+                    difference(row["difference"].get(name)),
                 )
             )
     return aligned(lines, left=2)
+
+
+def difference(largest: float | None) -> str:
+    """The largest difference of an output; nothing where there is nothing to compare."""
+    return "" if largest is None else f"{largest:.4g}"
 
 
 def layers(row: Mapping[str, Any]) -> str:

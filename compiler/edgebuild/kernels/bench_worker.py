@@ -6,7 +6,7 @@ module imports the other runtimes: they are optional, and a crash of one is one 
 
 Job: ``{"models": [{"name", "seed", "seconds", "threads", "contestants": {NAME: {"path", …}}}]}``.
 Answer: ``{"models": [{"name", "samples_ns": {NAME: [..]}, "layers_ns": [[..], ..],
-"difference": {NAME: float}}]}``.
+"difference": {NAME: float | null}}]}``.
 """
 
 from __future__ import annotations
@@ -199,8 +199,10 @@ def interleave(contestants: Mapping[str, Contestant], budget_ns: int) -> None:
         done += 1
 
 
-def difference(mine: Sequence[Array], theirs: Sequence[Array]) -> float:
-    """Largest absolute difference of any output element; infinite where shapes differ."""
+def difference(mine: Sequence[Array], theirs: Sequence[Array]) -> float | None:
+    """Largest absolute difference of any output element; infinite where sizes differ."""
+    if [a.dtype for a in mine] != [b.dtype for b in theirs]:
+        return None  # a twin that answers in other units
     if [a.size for a in mine] != [b.size for b in theirs]:
         return float("inf")
     return max(
