@@ -61,7 +61,7 @@ def test_json_says_what_is_inside_and_how_large(content: dict[str, Any], tmp_pat
     assert content["image"]["bytes"] == PAYLOAD["image_bytes"]
     assert [(p["name"], p["files"]) for p in content["image"]["packages"]] == [
         ("mcp-gateway", 1),
-        ("linux-image-6.12-arm64", 1),
+        ("linux-image-6.12+deb13-arm64", 1),
         ("dhcpcd", 1),
         ("edgebuild", 1),
     ]
@@ -124,6 +124,17 @@ def test_names_from_models_are_only_ever_text(content: dict[str, Any]) -> None:
     assert "conv &lt;first&gt;" in text
     assert "<first>" not in text
     assert "Key words &amp; &lt;noise&gt;" in text
+
+
+def test_page_shows_the_check_and_by_how_much_a_prediction_was_exceeded(
+    content: dict[str, Any],
+) -> None:
+    text = report_page.page(content).decode()
+    assert "(reference exact, seed 7, share 0.1235)" in text
+    assert "<td>scores</td><td>yes</td><td>[0, 3]</td>" in text
+    assert "4.5 KiB more than predicted" in text
+    content["models"][0]["check"]["passed"] = False
+    assert "not passed" in report_page.page(content).decode()
 
 
 def test_page_can_be_read_without_seeing_the_pictures(content: dict[str, Any]) -> None:

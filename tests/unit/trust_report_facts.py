@@ -87,8 +87,10 @@ FIT: dict[str, Any] = {
 PAYLOAD: dict[str, Any] = {
     "files": [
         {"path": "/etc", "kind": "directory", "package": "edgebuild"},
-        {"path": "/boot/#kernel", "kind": "file", "bytes": 9 << 20,
-         "package": "pkg:deb/debian/linux-image-6.12-arm64@6.12?arch=arm64"},
+        {"path": "/boot/kernel8.img", "kind": "file", "bytes": 9 << 20,
+         "package": "pkg:deb/debian/linux-image-6.12%2Bdeb13-arm64@6.12?arch=arm64"},
+        {"path": "/boot/#kernel", "kind": "file", "bytes": 30 << 20,
+         "package": "pkg:deb/debian/linux-image-6.12%2Bdeb13-arm64@6.12?arch=arm64"},
         {"path": "/usr/bin/mcp-gateway", "kind": "file", "bytes": 12 << 20,
          "package": "edgebuild"},
         {"path": "/etc/passwd", "kind": "file", "bytes": 90, "package": "edgebuild"},
@@ -96,6 +98,18 @@ PAYLOAD: dict[str, Any] = {
          "package": "pkg:deb/debian/dhcpcd@1:10?arch=source"},
     ],
     "image_bytes": 180 << 20,
+}  # fmt: skip
+
+CHECK: dict[str, Any] = {
+    "model": "kws",
+    "passed": True,
+    "reference": "exact",
+    "seed": 7,
+    "share": 0.123456,
+    "outputs": [
+        {"name": "scores", "elements": 12, "differing": 1, "largest_difference": 1.0,
+         "passed": True, "where": [0, 3]},
+    ],
 }  # fmt: skip
 
 SECTIONS = {".text": 900, ".rodata": 1500, ".data": 64, ".eh_frame": 32, ".bss": 4096}
@@ -132,7 +146,7 @@ def facts(folder: Path, **changes: object) -> Facts:
         version="0.1.0",
         fit=FIT,
         cards=[CARD],
-        checks={"kws": {"max_difference": 1, "ok": True, "share": 0.123456, "odd": [1, 2]}},
+        checks={"kws": CHECK},
         payload=PAYLOAD,
         artifacts=[other, program],
         executable=program,

@@ -9,6 +9,7 @@ part of the release and two builds of one plan give equal bytes
 from __future__ import annotations
 
 import dataclasses
+import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,7 @@ def _image(payload: Json) -> dict[str, Any]:
     """The image's content by the package that it comes from, largest first."""
     totals: dict[str, list[int]] = {}
     for entry in payload["files"]:
-        if "bytes" in entry:
+        if "bytes" in entry and "/#" not in entry["path"]:  # #kernel is inside another file
             row = totals.setdefault(_package_name(entry), [0, 0])
             row[0], row[1] = row[0] + entry["bytes"], row[1] + 1
     rows = [{"name": name, "bytes": b, "files": n} for name, (b, n) in totals.items()]
@@ -150,7 +151,7 @@ def _package_name(entry: Json) -> str:
     """``zlib1g`` of ``pkg:deb/debian/zlib1g@1?…``; our own large files stand for themselves."""
     origin = str(entry["package"])
     if origin.startswith("pkg:"):
-        return origin.rpartition("/")[2].partition("@")[0]
+        return urllib.parse.unquote(origin.rpartition("/")[2].partition("@")[0])
     name = str(entry["path"]).rpartition("/")[2]
     return name if entry["bytes"] >= 1 << 20 else origin
 
