@@ -9,7 +9,7 @@ class Lines:
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
-        self.ready: list = []
+        self.ready: "list[bytes | Refusal]" = []
         self.ready_bytes = 0
         self.part = bytearray()
         self.skipping = False

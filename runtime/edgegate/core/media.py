@@ -23,6 +23,21 @@ RANGES = {
 }
 
 
+def unsuitable(tensor: Tensor) -> "str | None":
+    """Why this tensor cannot be given as its content says; None when it can."""
+    if tensor.content == "tensor":
+        return None
+    if tensor.content == "image" and picture_layout(tensor.shape) is None:
+        return "its shape is not that of a picture"
+    if tensor.dtype in tensors.REALS:
+        return None
+    if tensor.dtype not in (("int8", "uint8") if tensor.content == "image" else ("int8", "int16")):
+        return "its type is " + tensor.dtype
+    if tensor.pixel_range is not None and tensor.scale is None:
+        return "it has no scale"
+    return None
+
+
 def decode(tensor: Tensor, block: dict) -> bytes:
     """The tensor that a content block stands for; Refused says what is wrong with it."""
     kind = block.get("type")
@@ -44,8 +59,7 @@ def decode(tensor: Tensor, block: dict) -> bytes:
 def pixels(tensor: Tensor, raw: bytes) -> bytes:
     """Pixels in the tensor's order: rows, columns, channels; or channels first."""
     layout = picture_layout(tensor.shape)
-    if layout is None:
-        raise Refused("this tensor's shape is not that of a picture")
+    assert layout is not None  # `unsuitable` saw to it at start
     height, width, channels, planar = layout
     found = image.convert(image.decode(raw, width, height), channels)
     if planar and channels > 1:
@@ -81,9 +95,7 @@ def from_pixels(tensor: Tensor, found: bytes) -> bytes:
     if tensor.dtype in tensors.REALS:
         table = [struct.pack("<" + tensors.REALS[tensor.dtype][1], real) for real in reals]
         return b"".join([table[pixel] for pixel in found])
-    if tensor.dtype in ("int8", "uint8") and tensor.scale is not None:
-        return stored_by_table(found, [quantised(tensor, real) & 255 for real in reals])
-    raise Refused("pictures are not understood for a tensor of type " + tensor.dtype)
+    return stored_by_table(found, [quantised(tensor, real) & 255 for real in reals])
 
 
 def stored_by_table(found: bytes, table: list[int]) -> bytes:
@@ -105,6 +117,4 @@ def from_samples(tensor: Tensor, found: "tuple[int, ...]") -> bytes:
         return struct.pack("<%d%s" % (len(values), tensors.REALS[dtype][1]), *values)
     if dtype == "int16":
         return struct.pack("<%dh" % len(found), *found)
-    if dtype == "int8":
-        return struct.pack("<%db" % len(found), *[sample >> 8 for sample in found])
-    raise Refused("sound is not understood for a tensor of type " + dtype)
+    return struct.pack("<%db" % len(found), *[sample >> 8 for sample in found])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """From model cards and a parsed configuration to a Gateway, or to words about what is wrong."""
 
-from . import config, model, tensors
+from . import config, media, model, tensors
 from .gateway import Gateway
 
 MIN_REQUEST_BYTES = 65536
@@ -56,8 +56,20 @@ def load_models(cards: list, found: config.Config) -> list:
                 "set tool in [models." + one.name + "]",
             )
         tools[one.tool] = one.name
+        _check_content(one)
         models.append(one)
     return models
+
+
+def _check_content(one: model.Model) -> None:
+    for tensor in one.inputs:
+        reason = media.unsuitable(tensor)
+        if reason is not None:
+            raise SetupError(
+                "input '%s' cannot be %s content: %s" % (tensor.name, tensor.content, reason),
+                "model '%s'" % one.name,
+                "set content in [models.%s]" % one.name,
+            )
 
 
 def gateway(cards: list, document: object, where: str, version: str, now_ms: int) -> Gateway:
