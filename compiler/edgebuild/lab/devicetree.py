@@ -18,13 +18,13 @@ def edit(tree: bytes, *, disable: Collection[str], drop: Collection[str]) -> byt
     the properties named in ``drop``. Raises E454."""
     try:
         return _edit(tree, {word.encode() for word in disable}, {word.encode() for word in drop})
-    except (struct.error, IndexError) as error:
+    except (struct.error, ValueError) as error:
         raise IMAGE_UNREADABLE("the device tree is damaged") from error
 
 
 def _edit(tree: bytes, disable: set[bytes], drop: set[bytes]) -> bytes:
     head = list(struct.unpack_from(">10I", tree))
-    if head[0] != _MAGIC:
+    if head[0] != _MAGIC or len(tree) < head[1]:
         raise IMAGE_UNREADABLE("the device tree is damaged")
     at_structure, at_strings, structure_bytes = head[2], head[3], head[9]
     strings = tree[at_strings : at_strings + head[8]] + b"status\0"

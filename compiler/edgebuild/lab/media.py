@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import mmap
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 
@@ -66,25 +68,47 @@ def partitions(raw: Path) -> list[Partition]:
     return found
 
 
+class _Window:
+    """A partition's bytes, read where they are asked for: most of it is free space."""
+
+    def __init__(self, file: BinaryIO, place: Partition) -> None:
+        self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._offset, self._size = place.offset, place.size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, part: slice) -> bytes:
+        return self._map[self._offset + part.start : self._offset + part.stop]
+
+    def number(self, form: str, at: int) -> int:
+        (value,) = struct.unpack(form, self[at : at + struct.calcsize(form)])
+        return int(value)
+
+
 class BootFiles:
     """The files of an image's FAT32 boot partition, by path."""
 
     def __init__(self, raw: Path) -> None:
         """Raises E454 when the first partition is not FAT32."""
-        with raw.open("rb") as file:
+        try:
             boot = partitions(raw)[0]
-            file.seek(boot.offset)
-            self._data = file.read(boot.size)
+            with raw.open("rb") as file:
+                self._data = _Window(file, boot)
+            self._read_tables(raw.name)
+        except (struct.error, IndexError, RecursionError) as error:
+            raise IMAGE_UNREADABLE("the boot partition is damaged", where=raw.name) from error
+
+    def _read_tables(self, name: str) -> None:
         if self._data[82:90] != b"FAT32   ":
-            raise IMAGE_UNREADABLE("the boot partition is not FAT32", where=raw.name)
-        reserved, tables = struct.unpack_from("<HB", self._data, 14)
-        (table_sectors,) = struct.unpack_from("<I", self._data, 36)
-        self._cluster = self._data[13] * _SECTOR
+            raise IMAGE_UNREADABLE("the boot partition is not FAT32", where=name)
+        reserved, tables = self._data.number("<H", 14), self._data.number("<B", 16)
+        table_sectors = self._data.number("<I", 36)
+        self._cluster = self._data.number("<B", 13) * _SECTOR
         self._table = reserved * _SECTOR
         self._first = (reserved + tables * table_sectors) * _SECTOR
-        (root,) = struct.unpack_from("<I", self._data, 44)
         self._files: dict[str, tuple[int, int]] = {}
-        self._walk(root, "")
+        self._walk(self._data.number("<I", 44), "")
 
     def names(self) -> list[str]:
         """Paths of all files, sorted."""
@@ -102,8 +126,7 @@ class BootFiles:
         while 2 <= cluster < _END and len(out) < len(self._data):
             at = self._first + (cluster - 2) * self._cluster
             out += self._data[at : at + self._cluster]
-            (cluster,) = struct.unpack_from("<I", self._data, self._table + cluster * 4)
-            cluster &= 0x0FFFFFFF
+            cluster = self._data.number("<I", self._table + cluster * 4) & 0x0FFFFFFF
         return bytes(out)
 
     def _walk(self, cluster: int, folder: str) -> None:
