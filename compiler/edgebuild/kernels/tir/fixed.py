@@ -7,8 +7,10 @@ with s = -1 for negative y and e > 0. Two floors in a row are one, so all of it 
 
     (x*m + 2**30 + half*2**31 - (x*m < 0 ? 2**31 : 0)) >> (31 + e),   half = 2**(e-1), or 0 for e = 0
 
-in 64 bits (where x*m is negative but y is 0, the extra -1 changes nothing). To need only a logical
-shift, which every x86 has for 64-bit lanes, 2**62 is added before it and its image taken off after.
+in 64 bits (where x*m is negative but y is 0, the extra -1 changes nothing). Before AVX-512, x86 has
+no arithmetic shift of 64-bit lanes: there 2**62 is added first and its image taken off after.
+
+TVM marks signed additions as never overflowing, so every sum here must fit its type.
 """
 
 from __future__ import annotations
@@ -35,9 +37,10 @@ class Scale:
     left: Integers  # shifted left by this first, wrapping in 32 bits
     right: Integers  # exponent of the rounding division
     addend: Integers  # 64 bits
+    biased: Integers  # the same + 2**62
     negative: Integers  # taken off where the product is negative
     shift: Integers
-    offset: Integers  # added to the low 32 bits of the result
+    offset: Integers  # added after a logical shift of the biased sum
 
 
 def scale(multiplier: Integers, shift: Integers, zero: int, *, once: bool) -> Scale:
@@ -51,14 +54,14 @@ def scale(multiplier: Integers, shift: Integers, zero: int, *, once: bool) -> Sc
     bias = np.int64(1 << 62)
     return Scale(
         multiplier=multiplier, zero=zero, left=left, right=right,
-        addend=nudge + half + bias,
+        addend=nudge + half, biased=nudge + half + bias,
         negative=np.where((right > 0) & (not once), one << 31, 0),
         shift=total,
         offset=zero - (bias >> total),
     )  # fmt: skip
 
 
-#: Vectors of one ``Scale`` for the lanes at hand: name -> value (int32 or int64 lanes).
+#: Vectors of one ``Scale`` for the lanes at hand: name -> value.
 Fetch = Callable[[str], Expr]
 
 
@@ -74,7 +77,7 @@ class Fixed:
         return self._isa.arch == "x86_64" and lanes > 1 and lanes & (lanes - 1) == 0
 
     def multiply(self, x: Expr, lanes: int, get: Fetch, *, once: bool, shifts_left: bool) -> Expr:
-        """int32 lanes -> int32 lanes, ``offset`` added."""
+        """int32 lanes -> int32 lanes, the zero point added."""
         w = self._w
         if shifts_left and not once:
             x = w.let(x << get("left"))
@@ -84,20 +87,18 @@ class Fixed:
             return self._even_odd(x, lanes, get)
         product = w.let(cast(x, "int64") * cast(get("multiplier"), "int64"))
         done = w.let(cast(self._shifted(product, lanes, get, ""), "int32"))
-        return self._wrapping_add(done, get("offset"))
-
-    def _wrapping_add(self, a: Expr, b: Expr) -> Expr:
-        """TVM marks signed additions as never overflowing; this one may."""
-        return self._w.let(cast(cast(a, "uint32") + cast(b, "uint32"), "int32"))
+        return w.let(done + get("zero"))
 
     def _shifted(self, product: Expr, lanes: int, get: Fetch, half: str) -> Expr:
-        w, zero = self._w, const(0, "int64", lanes)
-        total = w.let(product + get("addend" + half))
+        w, zero, shift = self._w, const(0, "int64", lanes), get("shift" + half)
+        logical = half != "" and self._isa.vector_bits < 512
+        total = w.let(product + get(("biased" if logical else "addend") + half))
         reduced = w.let(total - get("negative" + half))
         total = w.let(tirx.Select(product < zero, reduced, total))
-        # unsigned, hence logical
-        amount = cast(get("shift" + half), "uint64")
-        return w.let(cast(cast(total, "uint64") >> amount, "int64"))
+        if not logical:
+            return w.let(total >> shift)
+        unsigned = w.let(cast(total, "uint64") >> cast(shift, "uint64"))
+        return w.let(cast(unsigned, "int64") + get("offset" + half))
 
     def _even_odd(self, x: Expr, lanes: int, get: Fetch) -> Expr:
         """x86 multiplies 32-bit lanes into 64 bits only in even places (pmuldq)."""
@@ -112,7 +113,8 @@ class Fixed:
             done = self._shifted(w.let(a * b), lanes // 2, get, f".{half}")
             halves.append(w.let(bits(done, "int32", lanes)))
         order = [i + side * lanes for i in range(0, lanes, 2) for side in (0, 1)]
-        return self._wrapping_add(w.let(shuffle(halves, order)), get("offset"))
+        joined = w.let(shuffle(halves, order))
+        return joined if self._isa.vector_bits < 512 else w.let(joined + get("zero"))
 
     def _neon(self, x: Expr, lanes: int, get: Fetch) -> Expr:
         """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1."""

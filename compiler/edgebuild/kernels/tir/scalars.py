@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from tvm import tirx
 
-from edgebuild.kernels.fixedpoint import wrap
 from edgebuild.kernels.program import FUNCTIONS, Operand, Program, Step
 from edgebuild.kernels.tir.constants import Block, Constants
 from edgebuild.kernels.tir.emit import (
@@ -155,7 +154,7 @@ class Programs:
         def get(name: str) -> Expr:
             dtype, values = _field(known, name)
             half = lanes // 2 if "." in name else lanes
-            return const(int(wrap(values)[0] if dtype == "int32" else values[0]), dtype, half)
+            return const(int(values[0]), dtype, half)
 
         return self._fixed.multiply(x, lanes, get, once=False, shifts_left=shift > 0)
 
@@ -296,7 +295,7 @@ def _field(known: Scale, name: str) -> tuple[str, Any]:
         return "int32", -known.right
     if plain == "zero":
         return "int32", np.full_like(known.right, known.zero)
-    wide = plain in ("addend", "negative", "shift")
+    wide = plain in ("addend", "biased", "negative", "shift", "offset")
     return ("int64" if wide else "int32"), getattr(known, plain)
 
 
