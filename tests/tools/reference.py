@@ -15,13 +15,19 @@ from pathlib import Path
 from edgebuild.cli.parser import make_parser
 from edgebuild.errors import catalogue
 from edgebuild.model.profile import Profile
+from edgebuild.trust.policy import Policy
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "reference"
 
 
 def pages() -> dict[str, str]:
     """The text of each generated page, by file name."""
-    return {"cli.md": cli(), "profile.md": profile(), "errors.md": catalogue.page()}
+    return {
+        "cli.md": cli(),
+        "profile.md": profile(),
+        "errors.md": catalogue.page(),
+        "policy.md": policy(),
+    }
 
 
 def cli() -> str:
@@ -55,6 +61,16 @@ def _commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.A
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.items()
+
+
+def policy() -> str:
+    """The keys of a policy, from the dataclass that decodes it."""
+    rows = [f"| `{f.name}` | {f.metadata['doc']} |\n" for f in dataclasses.fields(Policy)]
+    return (
+        "# The policy's keys\n\nGenerated from `compiler/edgebuild/trust/policy.py`; do not edit. "
+        "[Verify a release](../guide/verify.md) has an example.\n\n| key | requires |\n|---|---|\n"
+        + "".join(rows)
+    )
 
 
 def profile() -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -107,10 +107,10 @@ def _list(directory: Path, log: _Log) -> set[str]:
     if release.SUMS not in names:
         raise NOT_A_RELEASE(f"there is no {release.SUMS} in it", where=str(directory))
     with log.check("files", f"{len(entries)} ordinary files"):
-        odd = [ascii(e.name) for e in entries if not e.is_file(follow_symlinks=False)]
-        odd += [ascii(name) for name in names if not release.NAME.fullmatch(name)]
+        odd = {ascii(e.name) for e in entries if not e.is_file(follow_symlinks=False)}
+        odd |= {ascii(name) for name in names if not release.NAME.fullmatch(name)}
         if odd:
-            raise NotProven(f"not an ordinary file with a plain name: {', '.join(sorted(odd))}")
+            raise NotProven(f"not ordinary files with plain names: {_some(sorted(odd))}")
         if len(entries) > _FILES_LIMIT:
             raise NotProven(f"more than {_FILES_LIMIT} files")
     return names
@@ -133,7 +133,7 @@ def _complete(found: set[str], sums: Mapping[str, str], log: _Log) -> None:
         wrong = [f"missing {name}" for name in sorted(expected - found)]
         wrong += [f"extra {name!a}" for name in sorted(found - expected)]
         if wrong:
-            raise NotProven(", ".join(wrong[:8]) + (" …" if len(wrong) > 8 else ""))
+            raise NotProven(_some(wrong))
 
 
 def _hash(directory: Path, sums: Mapping[str, str], log: _Log) -> dict[str, str]:
@@ -196,6 +196,10 @@ def _policy(policy: Policy, facts: provenance.Facts | None, verifier: Verifier, 
         with log.check("policy minimum_version", f"built by edgebuild {known.version}"):
             if version_tuple(known.version) < version_tuple(policy.minimum_version):
                 raise NotProven(f"built by {known.version or 'an unknown version'}")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _shown(value: object) -> str:
