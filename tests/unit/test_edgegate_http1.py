@@ -94,6 +94,7 @@ def test_any_bytes_give_requests_or_one_refusal(data: bytes, cut: int) -> None:
         (b"GET / HTTP/1.1\r\nHost: a\r\nnothing\r\n\r\n", 400, "header field"),
         (b"GET / HTTP/1.1\nHost: a\r\n\r\n", 400, "bare CR or LF"),
         (b"GET / HTTP/1.1\r\nHost: a\rb\r\n\r\n", 400, "bare CR or LF"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", 400, "bare CR or LF"),
         (b"GET / HTTP/1.1\r\nHost: a\x00\r\n\r\n", 400, "control"),
         (b"GET / HTTP/1.1\r\nHost: \xe9\r\n\r\n", 400, "non-ASCII"),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"A: b\r\n" * 64 + b"\r\n", 431, "64 header fields"),
