@@ -72,9 +72,10 @@ class Steps:
         """One step's operand of several loaded: the by-element forms of NEON."""
         f = self._form
         if f.group == 1:
-            return self._w.let(shuffle([loaded], [step] * f.lanes))
+            return self._w.let(splat(shuffle([loaded], [step]), f.lanes))
         words = bits(loaded, "int32", steps)
-        return self._w.let(bits(shuffle([words], [step] * f.lanes), f.source, f.lanes * f.group))
+        word = splat(shuffle([words], [step]), f.lanes)
+        return self._w.let(bits(word, f.source, f.lanes * f.group))
 
     def _one(self, memory: Memory, at: Index) -> Expr:
         f, w = self._form, self._w
