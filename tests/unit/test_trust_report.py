@@ -70,6 +70,20 @@ def test_json_says_what_is_inside_and_how_large(content: dict[str, Any], tmp_pat
     assert content["fit"]["memory_needed_bytes"] == FIT["memory_needed_bytes"]
 
 
+def test_a_unified_kernel_image_counts_for_its_parts_and_the_rest(tmp_path: Path) -> None:
+    stub, kernel = "pkg:deb/debian/stub@1?arch=amd64", "pkg:deb/debian/linux@6?arch=amd64"
+    payload = {
+        "files": [
+            {"path": "/boot/EFI/BOOT/BOOTX64.EFI", "bytes": 1000, "package": stub},
+            {"path": "/boot/#kernel", "bytes": 700, "package": kernel},
+            {"path": "/boot/#initramfs", "bytes": 200, "package": "edgebuild"},
+        ]
+    }
+    content = report.report(facts(tmp_path, payload=payload))
+    packages = {row["name"]: row["bytes"] for row in content["image"]["packages"]}
+    assert packages == {"linux": 700, "edgebuild": 200, "stub": 100}
+
+
 def test_parts_of_the_executable_add_up_to_its_size(content: dict[str, Any]) -> None:
     program = content["executable"]
     parts = {part["name"]: part["bytes"] for part in program["parts"]}
@@ -187,8 +201,16 @@ def test_roofline_shows_operators_with_arithmetic_and_names_the_slowest(
     root = ET.fromstring(picture.svg())
     assert len(list(root.iter(f"{SVG}circle"))) == 2
     assert picture.description == (
-        "2 operators with arithmetic. Slowest: 0 conv <first> (150.0 µs), 2 dense (12.0 µs)."
+        "2 operators with arithmetic. Slowest: 0 conv2d (150.0 µs), 2 dense (12.0 µs)."
     )
+
+
+def test_operators_in_one_place_of_the_roofline_share_a_label(tmp_path: Path) -> None:
+    twins = [{**FIT["models"][0]["operators"][0], "name": name} for name in "abc"]
+    fit = {**FIT, "models": [{**FIT["models"][0], "operators": twins}]}
+    content = report.report(facts(tmp_path, fit=fit))
+    root = ET.fromstring(report_page.pictures(content)["roofline-kws"].svg())
+    assert "0, 1, 2" in [label.text for label in root.iter(f"{SVG}text")]
 
 
 def test_a_model_without_arithmetic_or_plan_can_be_drawn(tmp_path: Path) -> None:
@@ -269,6 +291,8 @@ def test_treemap_fills_its_area_in_proportion(
         (drawing.number(1.5), "1.5"),
         (drawing.fit_label("abcdefghij", 40), "abcde…"),
         (drawing.fit_label("abcdefghij", 30), ""),
+        (drawing.short_name("f_1/act_2/Relu;f_1/conv2d/BiasAdd"), "act_2/Relu"),
+        (drawing.short_name("scratch 1"), "scratch 1"),
     ],
 )
 def test_numbers_and_labels_for_people(written: str, expected: str) -> None:

@@ -94,6 +94,14 @@ def fit_label(words: str, width: float) -> str:
     return words[: room - 1] + "…" if room >= 5 else ""
 
 
+def short_name(name: str) -> str:
+    """A tensor's or operator's name without the scopes and fused names that frameworks add.
+
+    ``functional_1/activation_2/Relu;functional_1/conv2d/BiasAdd`` becomes ``activation_2/Relu``.
+    """
+    return "/".join(name.partition(";")[0].split("/")[-2:])
+
+
 def escape(words: str) -> str:
     return html.escape(words, quote=True)
 

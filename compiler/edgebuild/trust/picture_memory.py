@@ -37,7 +37,9 @@ def memory(model: Mapping[str, Any]) -> Picture:
             width=life * across,
             height=entry["bytes"] * up,
         )
-        body += drawing.box(place, f"edge {drawing.colour(index)}", tip, entry["tensor"])
+        body += drawing.box(
+            place, f"edge {drawing.colour(index)}", tip, drawing.short_name(entry["tensor"])
+        )
     return Picture(
         name=f"memory-{model['name']}",
         title=f"Memory plan of {model['name']}",

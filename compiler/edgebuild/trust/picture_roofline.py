@@ -7,7 +7,7 @@ Source of the model: Williams, Waterman, Patterson, "Roofline", CACM 52(4), 2009
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from edgebuild.trust import drawing
@@ -16,6 +16,7 @@ from edgebuild.trust.drawing import LogScale, Picture
 WIDTH, HEIGHT = 960.0, 380.0
 _LEFT, _RIGHT, _TOP, _BOTTOM = 78.0, 16.0, 14.0, 40.0
 _NAMED = 4  # as many operators, the slowest, get their number written above them
+_TOGETHER = 20.0  # pixels; points nearer than this are in one place
 _BOUNDS = {"compute": "c0", "memory": "c1", "call": "c4"}
 _MEANING = {"compute": "bound by arithmetic", "memory": "by traffic", "call": "by calls"}
 
@@ -39,7 +40,7 @@ def roofline(model: Mapping[str, Any], machine: Mapping[str, Any]) -> Picture:
     body = _axes(x, y) + _roofs(x, y, machine) + _points(points, x, y)
     slowest = sorted(points, key=lambda p: (-p["time_s"], p["name"]))[:_NAMED]
     named = ", ".join(
-        f"{p['number']} {p['name']} ({drawing.duration(p['time_s'])})" for p in slowest
+        f"{p['number']} {p['kind']} ({drawing.duration(p['time_s'])})" for p in slowest
     )
     return Picture(
         name=f"roofline-{model['name']}",
@@ -116,7 +117,7 @@ def _points(points: Sequence[Mapping[str, Any]], x: LogScale, y: LogScale) -> st
     total = sum(point["time_s"] for point in points) or 1.0
     ranked = sorted(points, key=lambda p: (-p["time_s"], p["name"]))
     body = ""
-    for rank, point in enumerate(ranked):
+    for point in ranked:
         share = point["time_s"] / total
         at = x.at(point["intensity"]), y.at(point["speed"])
         radius = 3 + 15 * math.sqrt(share)
@@ -129,7 +130,16 @@ def _points(points: Sequence[Mapping[str, Any]], x: LogScale, y: LogScale) -> st
             "circle", drawing.element("title", drawing.escape(tip)), cx=at[0], cy=at[1], r=radius,
             class_=class_,
         )  # fmt: skip
-        if rank < _NAMED:
-            number = str(point["number"])
-            body += drawing.label(at[0], at[1] - radius - 4, number, anchor="middle")
-    return body
+    return body + "".join(_numbers(ranked[:_NAMED], x, y))
+
+
+def _numbers(points: Sequence[Mapping[str, Any]], x: LogScale, y: LogScale) -> Iterator[str]:
+    """The operators' numbers above their points; points in one place share a label."""
+    places: dict[tuple[int, int], list[int]] = {}
+    for point in sorted(points, key=lambda p: int(p["number"])):
+        at = x.at(point["intensity"]), y.at(point["speed"])
+        place = round(at[0] / _TOGETHER), round(at[1] / _TOGETHER)
+        places.setdefault(place, []).append(point["number"])
+    for (column, row), numbers in places.items():
+        words = ", ".join(str(number) for number in numbers)
+        yield drawing.label(column * _TOGETHER, row * _TOGETHER - _TOGETHER, words, anchor="middle")

@@ -136,15 +136,34 @@ def _parts(executable: Path, models: Sequence[Json]) -> list[dict[str, Any]]:
 def _image(payload: Json) -> dict[str, Any]:
     """The image's content by the package that it comes from, largest first."""
     totals: dict[str, list[int]] = {}
-    for entry in payload["files"]:
-        if "bytes" in entry and "/#" not in entry["path"]:  # #kernel is inside another file
-            row = totals.setdefault(_package_name(entry), [0, 0])
-            row[0], row[1] = row[0] + entry["bytes"], row[1] + 1
+    for entry in _apart([entry for entry in payload["files"] if "bytes" in entry]):
+        row = totals.setdefault(_package_name(entry), [0, 0])
+        row[0], row[1] = row[0] + entry["bytes"], row[1] + 1
     rows = [{"name": name, "bytes": b, "files": n} for name, (b, n) in totals.items()]
     return {
         "bytes": payload.get("image_bytes", 0),
         "packages": sorted(rows, key=lambda row: (-int(str(row["bytes"])), str(row["name"]))),
     }
+
+
+def _apart(entries: Sequence[Json]) -> list[Json]:
+    """Each byte once: ``/boot/#kernel`` and its like are parts of another file.
+
+    They are parts as they are of a unified kernel image, which then counts for the rest of it;
+    of a compressed kernel they are not.
+    """
+    inner = [entry for entry in entries if "/#" in entry["path"]]
+    outer = [entry for entry in entries if "/#" not in entry["path"]]
+    inside = sum(entry["bytes"] for entry in inner)
+    whole = max(
+        (entry for entry in outer if entry["path"].startswith("/boot/")),
+        key=lambda entry: int(entry["bytes"]),
+        default=None,
+    )
+    if whole is None or whole["bytes"] < inside:
+        return outer
+    rest = {**whole, "bytes": whole["bytes"] - inside}
+    return [*inner, rest, *(entry for entry in outer if entry is not whole)]
 
 
 def _package_name(entry: Json) -> str:
