@@ -55,13 +55,6 @@ def multiply(x: Any, multiplier: Any, shift: Any) -> Int:
     return rounding_shift(doubling_high_mul(shifted, multiplier), right)
 
 
-def multiply_once(x: Any, multiplier: Any, shift: Any) -> Int:
-    """x * multiplier * 2**(shift - 31), rounded once, halves up (TFLITE_SINGLE_ROUNDING)."""
-    total = 31 - np.asarray(shift, np.int64)
-    product = np.asarray(x, np.int64) * np.asarray(multiplier, np.int64)
-    return np.asarray((product + (np.int64(1) << (total - 1))) >> total, np.int64)
-
-
 def wrap(x: Int) -> Int:
     """To 32 bits, two's complement."""
     return x.astype(np.int32).astype(np.int64)

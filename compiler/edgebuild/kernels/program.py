@@ -70,9 +70,9 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
     # int32 accumulator, multiplier, shift (constant operands) -> int8:
     # clamp(multiply(acc, multiplier, shift) + zero, lo, hi)
     "requantise": (3, ("zero", "lo", "hi")),
-    # the same with one rounding: floor((acc * multiplier + 2**(30 - shift)) / 2**(31 - shift)),
-    # in 64 bits; TFLite's FULLY_CONNECTED requantises so
-    "requantise_once": (3, ("zero", "lo", "hi")),
+    # int32 accumulator, float64 scale (a constant operand) -> int8:
+    # clamp(round_half_away(float64(acc) * scale) + zero, lo, hi); TFLite's FULLY_CONNECTED
+    "requantise_real": (2, ("zero", "lo", "hi")),
     # int8 -> int8: clamp(multiply(x - input_zero, multiplier, shift) + zero, lo, hi)
     "rescale": (1, ("input_zero", "multiplier", "shift", "zero", "lo", "hi")),
     # int8, int8 -> int8: t(v) = multiply((v - v_zero) << left_shift, v_multiplier, v_shift);

@@ -10,6 +10,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edgebuild.errors.kernels import TYPE_UNSUPPORTED
 from edgebuild.kernels import activation
@@ -31,8 +32,8 @@ def _constant(context: Context, operator: Operator, number: int) -> Tensor:
     return tensor
 
 
-def _multipliers(context: Context, operator: Operator, channels: int) -> tuple[Array, Array]:
-    """Per-channel multiplier and shift, int32, of input scale * weight scale / output scale."""
+def _real_scales(context: Context, operator: Operator, channels: int) -> NDArray[np.float64]:
+    """Per channel: input scale * weight scale / output scale, in double."""
     x, w, y = (
         context.tensor(operator.inputs[0]),
         context.tensor(operator.inputs[1]),
@@ -45,14 +46,7 @@ def _multipliers(context: Context, operator: Operator, channels: int) -> tuple[A
             where=f"operator {operator.source}",
         )
     scale_in, scale_out = quantisation(x, operator)[0], quantisation(y, operator)[0]
-    real = scale_in * per_channel(found, channels) / scale_out
-    if operator.kind == "dense" and found.axis is None:
-        # FULLY_CONNECTED multiplies the two scales in float32 first, convolutions do not
-        product = np.float32(scale_in) * np.float32(found.scale[0])
-        real = np.full(channels, float(product) / scale_out)
-    pairs = [quantise_multiplier(float(value)) for value in real]
-    multiplier, shift = zip(*pairs, strict=True)
-    return np.array(multiplier, np.int32), np.array(shift, np.int32)
+    return scale_in * per_channel(found, channels) / scale_out
 
 
 def _epilogue(
@@ -77,10 +71,16 @@ def _requantised(
     y = context.tensor(operator.outputs[0])
     scale, zero = quantisation(y, operator)
     lo, hi = activation.stored_range(operator, scale, zero)
-    multiplier, shift = _multipliers(context, operator, channels)
+    real = _real_scales(context, operator, channels)
+    if operator.kind == "dense":
+        # measured: LiteRT's dense kernel multiplies by the real scale, its convolutions do not
+        return scalars.step(
+            "requantise_real", node, scalars.constant(real), numbers=(zero, lo, hi), dtype="int8"
+        )
+    pairs = [quantise_multiplier(float(value)) for value in real]
+    multiplier, shift = (np.array(part, np.int32) for part in zip(*pairs, strict=True))
     return scalars.step(
-        # measured: LiteRT's dense kernel rounds once, its convolutions twice
-        "requantise_once" if operator.kind == "dense" else "requantise",
+        "requantise",
         node,
         scalars.constant(multiplier),
         scalars.constant(shift),
@@ -214,7 +214,9 @@ def matmul(context: Context, operator: Operator) -> None:
             quantisation(t, operator) for t in (left, right, y)
         )
         zeros = {"left_zero": zero_left, "right_zero": zero_right}
-        multiplier, shift = quantise_multiplier(scale_left * scale_right / scale)
+        multiplier, shift = quantise_multiplier(
+            float(np.float32(scale_left) * np.float32(scale_right)) / scale
+        )
         node = scalars.step(
             "requantise",
             node,

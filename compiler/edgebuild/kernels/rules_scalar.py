@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from edgebuild.errors.kernels import TYPE_UNSUPPORTED
 from edgebuild.kernels import activation, tables
 from edgebuild.kernels.calls import Node, Scalars
@@ -85,8 +87,10 @@ def _product_numbers(context: Context, operator: Operator) -> tuple[float, ...]:
     a, b, y = (
         quantisation(context.tensor(n), operator) for n in (*operator.inputs, *operator.outputs)
     )
+    # mul.cc computes this in float32
+    real = np.float32(a[0]) * np.float32(b[0]) / np.float32(y[0])
     return (
-        a[1], b[1], *quantise_multiplier(a[0] * b[0] / y[0]),
+        a[1], b[1], *quantise_multiplier(float(real)),
         y[1], *activation.stored_range(operator, *y),
     )  # fmt: skip
 
@@ -173,11 +177,13 @@ def _rescaled(context: Context, scalars: Scalars, node: Node, operator: Operator
         quantisation(y, operator),
     )
     lo, hi = _STORED[y.dtype]
+    real = scale_in / scale_out
     if operator.kind in activation.RANGES:
+        real = float(np.float32(scale_in) / np.float32(scale_out))  # as activations.cc does
         bounds = activation.RANGES[operator.kind]
         lo = max(lo, activation.stored(bounds[0], scale_out, zero_out, lo))
         hi = min(hi, activation.stored(bounds[1], scale_out, zero_out, hi))
-    numbers = (zero_in, *quantise_multiplier(scale_in / scale_out), zero_out, lo, hi)
+    numbers = (zero_in, *quantise_multiplier(real), zero_out, lo, hi)
     return scalars.step("rescale", node, numbers=numbers, dtype=y.dtype)
 
 

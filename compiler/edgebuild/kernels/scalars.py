@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebuild.kernels.fixedpoint import multiply, multiply_once, round_half_away
+from edgebuild.kernels.fixedpoint import multiply, round_half_away
 from edgebuild.kernels.program import FUNCTIONS, Program, Step
 
 Array = NDArray[Any]
@@ -38,6 +38,8 @@ def apply(step: Step, values: Sequence[Array]) -> Array:
     if step.function in _INTEGER:
         numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
         return _INTEGER[step.function](numbers, [np.asarray(v, np.int64) for v in values])
+    if step.function == "requantise_real":
+        return _requantise_real(step, values[0], values[1])
     if step.function in ("quantise", "dequantise"):
         return _conversion(step, values[0])
     result = _PLAIN[step.function](step.numbers, *values)
@@ -56,6 +58,12 @@ def _conversion(step: Step, x: Array) -> Array:
     # a NaN has no integer; zero is what the kernels give
     limited = np.clip(np.nan_to_num(rounded, nan=zero), step.numbers[2], step.numbers[3])
     return limited.astype(np.int64)
+
+
+def _requantise_real(step: Step, accumulator: Array, scale: Array) -> Array:
+    zero, lo, hi = step.numbers
+    rounded = round_half_away(accumulator.astype(np.float64) * scale)
+    return (np.clip(rounded, lo - zero, hi - zero) + zero).astype(np.int64)
 
 
 def _rescale(n: dict[str, float], v: Sequence[Array]) -> Array:
@@ -88,7 +96,6 @@ def _divide(n: dict[str, float], v: Sequence[Array]) -> Array:
 
 _INTEGER: dict[str, Callable[[dict[str, float], Sequence[Array]], Array]] = {
     "requantise": lambda n, v: _clip(multiply(v[0], v[1], v[2]), n),
-    "requantise_once": lambda n, v: _clip(multiply_once(v[0], v[1], v[2]), n),
     "rescale": _rescale,
     "add_int8": _sum(1),
     "sub_int8": _sum(-1),

@@ -75,7 +75,8 @@ def _logistic(operator: Operator, x: Affine, y: Affine) -> Int:
 def _tanh(operator: Operator, x: Affine, y: Affine) -> Int:
     value, radius = _sigmoid_input(x, 4)
     magnitude = np.abs(value)
-    positive = _one_minus_over_one_plus(exp_on_negative(-2 * magnitude, 5))
+    # the same bits with one more integer bit are twice the value
+    positive = _one_minus_over_one_plus(exp_on_negative(-magnitude, 5))
     signed = np.where(value == 0, 0, np.where(value > 0, positive, -positive))
     result = np.minimum(rounding_shift(signed, 24), 127)
     centred = _STORED - x[1]
@@ -122,7 +123,7 @@ def _hard_swish(operator: Operator, x: Affine, y: Affine) -> Int:
     if reluish[1] < 0:
         gate = rounding_shift(gate, -reluish[1])
     gate = (gate + (1 << 15)) >> 1
-    product = (preshift * gate) >> 15
+    product = np.sign(preshift * gate) * (np.abs(preshift * gate) >> 15)
     if output[1] < 0:
         product = rounding_shift(product, -output[1])
     else:
@@ -136,17 +137,14 @@ def _multiplier_16(real: float) -> tuple[int, int]:
 
 
 def _leaky_relu(operator: Operator, x: Affine, y: Affine) -> Int:
-    """QuantizeLeakyRelu: one multiplier for each side of zero."""
+    """QuantizeLeakyRelu: one multiplier for each side of zero, made in float32."""
     value = _STORED - x[1]
-    alpha = float(np.float32(operator.attributes["alpha"]))
-    identity = quantise_multiplier(x[0] / y[0])
-    scaled = quantise_multiplier(x[0] * alpha / y[0]) if alpha >= 0 else _negative(x, y, alpha)
-    return np.where(value >= 0, multiply(value, *identity), multiply(value, *scaled)) + y[1]
-
-
-def _negative(x: Affine, y: Affine, alpha: float) -> tuple[int, int]:
-    multiplier, shift = quantise_multiplier(-x[0] * alpha / y[0])
-    return -multiplier, shift
+    scale_in, scale_out = np.float32(x[0]), np.float32(y[0])
+    alpha = np.float32(operator.attributes["alpha"])
+    identity = quantise_multiplier(float(scale_in / scale_out))
+    multiplier, shift = quantise_multiplier(float(scale_in * abs(alpha) / scale_out))
+    below = multiply(value, multiplier if alpha >= 0 else -multiplier, shift)
+    return np.where(value >= 0, multiply(value, *identity), below) + y[1]
 
 
 _FIXED: dict[str, Callable[[Operator, Affine, Affine], Int]] = {

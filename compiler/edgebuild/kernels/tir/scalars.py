@@ -129,6 +129,8 @@ class Programs:
     def _step(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
         if step.function in ("requantise", "requantise_once"):
             return self._requantise(step, value, point)
+        if step.function == "requantise_real":
+            return self._requantise_real(step, value, point)
         if step.function == "lookup":
             return self._lookup(step, value, point)
         numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
@@ -197,6 +199,23 @@ class Programs:
         # a structure cannot depend on the shifts' values: equal specs share one function
         result = self._fixed.multiply(x, point.lanes, get, once=once, shifts_left=True)
         return self._w.let(cast(self.clip(result, numbers, point.lanes), step.dtype))
+
+    def _requantise_real(
+        self, step: Step, value: Callable[[int], Expr], point: Point
+    ) -> Expr:
+        """In double, as LiteRT's dense kernel: the limits are whole, so they may come first."""
+        w, lanes = self._w, point.lanes
+        zero, lo, hi = (int(number) for number in step.numbers)
+        accumulator, scale = (value(number) for number in step.arguments)
+        x = w.let(cast(w.let(cast(accumulator, "int32")), "float64") * scale)
+        x = w.let(tirx.Max(x, const(float(lo - zero), "float64", lanes)))
+        x = w.let(tirx.Min(x, const(float(hi - zero), "float64", lanes)))
+        # the largest double below 1/2: adding 1/2 itself would round 0.49999999999999994 up
+        half = const(0.49999999999999994, "float64", lanes)
+        below = w.let(x - half)
+        shifted = tirx.Select(x < const(0.0, "float64", lanes), below, w.let(x + half))
+        whole = w.let(cast(w.let(shifted), "int32"))
+        return w.let(cast(w.let(whole + const(zero, "int32", lanes)), step.dtype))
 
     def _lookup(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
         """table[x + 128], one element at a time: no CPU here has a wide byte table."""
