@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from edgebuild.cli.parser import make_parser
 
     arguments = make_parser().parse_args(argv)
+    # what tools were started is ended as well, as for Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return int(arguments.run(arguments) or 0)
     except EdgebuildError as error:

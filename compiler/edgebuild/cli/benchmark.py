@@ -14,8 +14,7 @@ from edgebuild.cli import show
 from edgebuild.cli.build import read_lock
 from edgebuild.config import profiles
 from edgebuild.config.request import model_file
-from edgebuild.host import paths, tools
-from edgebuild.host.store import Store
+from edgebuild.host import paths
 
 
 def bench(arguments: argparse.Namespace) -> None:
@@ -53,6 +52,8 @@ def timed(arguments: argparse.Namespace, models: list[Path], work: Path) -> Mapp
 
 def counted(arguments: argparse.Namespace, models: list[Path], work: Path) -> Mapping[str, Any]:
     """Instructions on a target, on its emulated machine."""
+    from edgebuild.host import tools
+    from edgebuild.host.store import Store
     from edgebuild.kernels import bench_count
 
     profile = profiles.load(arguments.target, paths.data_dir() / "targets")

@@ -15,13 +15,13 @@ from edgebuild.cli import show
 from edgebuild.errors import EdgebuildError
 from edgebuild.errors.general import STALE_LOCK
 from edgebuild.host import files, lockfile, mirrors, paths
-from edgebuild.host.store import Store
 
 FREE_BYTES = 4 << 30  # a cold build of one target, with its cache, takes about half of it
 
 
 def lock(arguments: argparse.Namespace) -> None:
     """Make the lock anew from the archive's signed index."""
+    from edgebuild.host.store import Store
     from edgebuild.trust import lockfile as making
 
     folder = paths.data_dir() / "locks"

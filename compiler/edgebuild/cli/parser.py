@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias
 
 import edgebuild
-from edgebuild.cli import benchmark, build, debian, examine, release
 
 EXAMPLES = """examples:
   edgebuild --target rpi4                               a release with the demo model
@@ -21,6 +22,17 @@ exit status: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 does not 
              70 defect of edgebuild, 130 stopped"""
 
 
+def _command_of(module: str, function: str) -> Callable[[argparse.Namespace], int | None]:
+    """What runs a command; its module is imported when it runs, so that no other pays for it."""
+
+    def run(arguments: argparse.Namespace) -> int | None:
+        command = getattr(import_module(f"edgebuild.cli.{module}"), function)
+        result: int | None = command(arguments)
+        return result
+
+    return run
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The whole grammar."""
     parser = argparse.ArgumentParser(
@@ -31,7 +43,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"edgebuild {edgebuild.__version__}")
     _build_options(parser)
-    parser.set_defaults(run=build.build)
+    parser.set_defaults(run=_command_of("build", "build"))
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _planning_commands(commands)
     _release_commands(commands)
@@ -113,7 +125,7 @@ def _planning_commands(commands: Commands) -> None:
         "edgebuild plan --target rpi4",
     )
     _request_options(plan)
-    plan.set_defaults(run=build.plan)
+    plan.set_defaults(run=_command_of("build", "plan"))
     fit = _command(
         commands,
         "fit",
@@ -121,9 +133,9 @@ def _planning_commands(commands: Commands) -> None:
         "edgebuild fit --target rpi4 --model kws.tflite",
     )
     _request_options(fit)
-    fit.set_defaults(run=examine.fit)
+    fit.set_defaults(run=_command_of("examine", "fit"))
     targets = _command(commands, "targets", "list the targets", "edgebuild targets --json")
-    targets.set_defaults(run=examine.targets)
+    targets.set_defaults(run=_command_of("examine", "targets"))
     inspect = _command(
         commands,
         "inspect",
@@ -145,7 +157,7 @@ def _planning_commands(commands: Commands) -> None:
         default=False,
         help="licences of what is linked into a release",
     )
-    inspect.set_defaults(run=examine.inspect)
+    inspect.set_defaults(run=_command_of("examine", "inspect"))
 
 
 def _release_commands(commands: Commands) -> None:
@@ -168,7 +180,7 @@ def _release_commands(commands: Commands) -> None:
     verify.add_argument(
         "--policy", metavar="FILE", type=Path, default=None, help="what else is required (TOML)"
     )
-    verify.set_defaults(run=release.verify)
+    verify.set_defaults(run=_command_of("release", "verify"))
     run = _command(
         commands, "run", "boot a release in QEMU and answer on loopback", "edgebuild run dist/rpi4"
     )
@@ -183,7 +195,7 @@ def _release_commands(commands: Commands) -> None:
         "--board", action="store_true", default=False, help="boot QEMU's model of the board itself"
     )
     _source_options(run)
-    run.set_defaults(run=release.run)
+    run.set_defaults(run=_command_of("release", "run"))
     bench = _command(
         commands,
         "bench",
@@ -207,7 +219,7 @@ def _release_commands(commands: Commands) -> None:
         "--threads", metavar="N", type=int, default=1, help="threads of every runtime; default: 1"
     )
     _source_options(bench)
-    bench.set_defaults(run=benchmark.bench)
+    bench.set_defaults(run=_command_of("benchmark", "bench"))
 
 
 def _other_commands(commands: Commands) -> None:
@@ -224,18 +236,18 @@ def _other_commands(commands: Commands) -> None:
         default=False,
         help="change nothing; fail if it is out of date",
     )
-    lock.set_defaults(run=debian.lock)
+    lock.set_defaults(run=_command_of("debian", "lock"))
     doctor = _command(
         commands, "doctor", "check this machine before work begins", "edgebuild doctor"
     )
     _source_options(doctor)
-    doctor.set_defaults(run=debian.doctor)
+    doctor.set_defaults(run=_command_of("debian", "doctor"))
     step = _command(
         commands, "step", "run one step of a plan alone", "edgebuild step plan.json link"
     )
     step.add_argument("plan", metavar="PLAN", type=Path, help="plan.json of a work folder")
     step.add_argument("name", metavar="STEP", help="a step of that plan")
-    step.set_defaults(run=build.step)
+    step.set_defaults(run=_command_of("build", "step"))
     complete = _command(
         commands,
         "completion",

@@ -15,7 +15,6 @@ from edgebuild.cli import show
 from edgebuild.config.decode import decode
 from edgebuild.errors.general import INVALID_VALUE, NO_OUTPUT
 from edgebuild.host import files, paths
-from edgebuild.host.store import Store
 from edgebuild.model.profile import Profile
 
 if TYPE_CHECKING:
@@ -58,6 +57,7 @@ def _verifier(arguments: argparse.Namespace) -> Verifier:
 def run(arguments: argparse.Namespace) -> None:
     """Boot a release in QEMU; stop it on Ctrl-C."""
     from edgebuild.cli.build import read_lock
+    from edgebuild.host.store import Store
     from edgebuild.lab import run as lab
 
     profile = released_profile(arguments.release)

@@ -12,8 +12,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
 from edgebuild.config.decode import nearest, read_toml
 from edgebuild.errors.general import INVALID_VALUE, UNKNOWN_KEY
 
@@ -42,6 +40,8 @@ def canonical(table: Mapping[str, Any]) -> bytes:
 
 def check(table: Mapping[str, Any], schema: Mapping[str, Any], *, where: str) -> None:
     """Raise E004 or E006 for the first key of ``table``, in order, that ``schema`` refuses."""
+    import jsonschema  # 50 ms, and not needed without a configuration
+
     validator = jsonschema.Draft202012Validator(schema)
     errors = sorted(validator.iter_errors(table), key=lambda error: list(map(str, error.path)))
     if not errors:
