@@ -35,7 +35,7 @@ def compile(model: Path, cpu: Cpu, out: Path, *, name: str) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="edgebuild-") as folder:
         work = Path(folder)
-        _generate(model, cpu, work, name)
+        _generate("compile", model, cpu, work, name)
         _link(cpu, work, name)
         for suffix in ("driver.c", "kernels.o", "data.o", "h", "json", "o"):
             shutil.move(work / f"{name}.{suffix}", out / f"{name}.{suffix}")
@@ -47,10 +47,20 @@ def child(module: str) -> tuple[list[str], dict[str, str]]:
     return [sys.executable, "-m", module], {"PYTHONPATH": source}
 
 
-def _generate(model: Path, cpu: Cpu, work: Path, name: str) -> None:
+def plan(model: Path, cpu: Cpu, *, name: str) -> dict[str, Any]:
+    """The card that ``compile`` would give, but for the size of its code, in a few seconds."""
+    naming.checked(name)
+    cputarget.triple(cpu)
+    with tempfile.TemporaryDirectory(prefix="edgebuild-") as folder:
+        _generate("plan", model, cpu, Path(folder), name)
+        found: dict[str, Any] = json.loads((Path(folder) / f"{name}.card.json").read_bytes())
+        return found
+
+
+def _generate(action: str, model: Path, cpu: Cpu, work: Path, name: str) -> None:
     command, environment = child("edgebuild.kernels.tvm_worker")
     process.run(
-        [*command, model.absolute(), work, name],
+        [*command, action, model.absolute(), work, name],
         what=f"compile the kernels of {model.name}",
         env=environment,
         stdin=encode_cpu(cpu),

@@ -35,10 +35,10 @@ def run_lowered(lowered: Lowered, inputs: Sequence[Array]) -> dict[str, Array]:
             *(_read(lowered, values, name) for name in call.inputs),
             *call.constants,
         ]
-        target = lowered.values[call.output]
-        before = values.get(call.output) if isinstance(call.spec, Copy) else None
+        target = lowered.values[lowered.root(call.output)]
+        before = values.get(target.name) if isinstance(call.spec, Copy) else None
         result = evaluate(call.spec, _natural(call.spec.arguments(), arguments), before)
-        values[call.output] = result.reshape(target.shape).astype(DTYPES[target.dtype])
+        values[target.name] = result.reshape(target.shape).astype(DTYPES[target.dtype])
     return _complete(lowered, values)
 
 

@@ -39,6 +39,12 @@ class Context:
     def shape(self, name: str) -> Shape:
         return self.values[name].shape
 
+    def root(self, name: str) -> str:
+        """The value whose memory ``name`` is."""
+        while name in self.views:
+            name = self.views[name]
+        return name
+
     def temporary(self, wish: str, shape: Shape, dtype: str) -> str:
         name = f"{wish}/{len(self.values)}"
         self.values[name] = Value(name=name, shape=shape, dtype=dtype)

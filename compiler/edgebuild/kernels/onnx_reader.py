@@ -246,7 +246,9 @@ def _convert(
     before = len(builder.operators)
     try:
         convert(node)
-    except (TypeError, ValueError, IndexError, OverflowError, ZeroDivisionError) as error:
+    except (
+        TypeError, ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError,
+    ) as error:  # fmt: skip
         raise MODEL_MALFORMED(f"{node.kind}: {str(error)[:200]}", where=source) from error
     _fold(builder, before)
 

@@ -18,6 +18,7 @@ class _Finder:
     tensors: dict[str, Tensor]
     producers: dict[str, Operator]
     readers: dict[str, list[Operator]]
+    outputs: frozenset[str]
 
     def made_by(self, name: str, *kinds: str) -> Operator | None:
         found = self.producers.get(name)
@@ -30,7 +31,7 @@ class _Finder:
 
     def only_reader(self, name: str) -> Operator | None:
         found = self.readers.get(name, [])
-        return found[0] if len(found) == 1 else None
+        return found[0] if len(found) == 1 and name not in self.outputs else None
 
 
 def recognise(graph: Graph) -> Graph:
@@ -39,6 +40,7 @@ def recognise(graph: Graph) -> Graph:
         dict(graph.tensors),
         {name: o for o in graph.operators for name in o.outputs},
         _readers(graph),
+        frozenset(graph.outputs),
     )
     replaced: dict[str, Operator] = {}
     for operator in graph.operators:
@@ -54,8 +56,6 @@ def _readers(graph: Graph) -> dict[str, list[Operator]]:
     for operator in graph.operators:
         for name in operator.inputs:
             readers.setdefault(name, []).append(operator)
-    for name in graph.outputs:  # an output has a reader outside
-        readers.setdefault(name, []).extend([graph.operators[0]] * 2)
     return readers
 
 

@@ -15,11 +15,16 @@ from edgebuild.model.graph import Operator
 
 
 def reshape(context: Context, operator: Operator) -> None:
+    """The same memory under another shape; a copy only between two of the caller's buffers."""
     source, output = operator.inputs[0], operator.outputs[0]
-    if context.tensor(source).data is not None or output in context.graph.outputs:
+    root = context.root(source)
+    outside = (*context.graph.inputs, *context.graph.outputs)
+    if context.tensor(source).data is not None or (output in outside and root in outside):
         _copy(context, operator, context.shape(source), row_major(context.shape(source)))
-        return
-    context.views[output] = source
+    elif output in outside:
+        context.views[root] = output
+    else:
+        context.views[output] = source
 
 
 def _copy(

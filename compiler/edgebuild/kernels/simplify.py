@@ -29,6 +29,7 @@ def simplify(graph: Graph) -> Graph:
     """The same outputs from fewer operators."""
     state = _State(dict(graph.tensors), list(graph.operators), frozenset(graph.outputs))
     _drop_identities(state)
+    _share(state)
     for rule in (_fold_padding, _fold_affine, _fold_activation):
         _merge(state, rule)
     return replace(graph, tensors=state.tensors, operators=tuple(state.operators))
@@ -45,6 +46,24 @@ def _drop_identities(s: _State) -> None:
             renamed[current.outputs[0]] = inputs[0]
         else:
             kept.append(current)
+    s.operators = kept
+
+
+def _share(s: _State) -> None:
+    """Equal operators on equal inputs are computed once."""
+    known: dict[tuple[object, ...], str] = {}
+    renamed: dict[str, str] = {}
+    kept = []
+    for operator in s.operators:
+        inputs = tuple(renamed.get(name, name) for name in operator.inputs)
+        output = s.tensors[operator.outputs[0]]
+        attributes = tuple(sorted(operator.attributes.items()))
+        key = (operator.kind, inputs, repr(attributes), output.dtype, output.quantisation)
+        if key in known and output.name not in s.outputs:
+            renamed[output.name] = known[key]
+            continue
+        known.setdefault(key, output.name)
+        kept.append(replace(operator, inputs=inputs))
     s.operators = kept
 
 

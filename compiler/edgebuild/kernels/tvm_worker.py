@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The child process that compiles a model's kernels; with ``kernels.tir``, all that imports TVM.
 
-    python -m edgebuild.kernels.tvm_worker MODEL OUT NAME < cpu.json
+    python -m edgebuild.kernels.tvm_worker {compile|plan} MODEL OUT NAME < cpu.json
 
-Writes into OUT: NAME.kernels.o, NAME.driver.c, NAME.h, NAME.constants and NAME.card.json; or
-error.json, when the model is at fault. A crash here is one failed step of the parent's.
+Writes into OUT: NAME.kernels.o, NAME.driver.c, NAME.h, NAME.constants and NAME.card.json (``plan``:
+the card alone, without calling LLVM); or error.json, when the model is at fault. A crash here is
+one failed step of the parent's.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ def decode_cpu(data: bytes) -> Cpu:
     return Cpu(**fields)
 
 
-def work(model: Path, out: Path, name: str, cpu: Cpu) -> None:
-    """Compile ``model`` into ``out``."""
+def work(action: str, model: Path, out: Path, name: str, cpu: Cpu) -> None:
+    """Compile ``model`` into ``out``, or only plan it."""
     lowered = optimise(importer.load(model, name))
     pool = ConstantPool()
-    codes, data = generate(lowered, cpu, name, pool)
+    codes, functions = generate(lowered, cpu, name, pool)
     inputs = _constant_inputs(lowered, pool)
     source = driver.Source(
         name=name,
@@ -51,17 +52,25 @@ def work(model: Path, out: Path, name: str, cpu: Cpu) -> None:
         pool_offsets=inputs,
         cpu=cpu,
     )
-    (out / f"{name}.kernels.o").write_bytes(data)
+    (out / f"{name}.card.json").write_bytes(card.encode(card.card(source, pool.size, 0)))
+    if action == "compile":
+        _write(source, functions, pool, out)
+
+
+def _write(source: driver.Source, functions: list[Any], pool: ConstantPool, out: Path) -> None:
+    from edgebuild.kernels import tir
+
+    name = source.name
+    (out / f"{name}.kernels.o").write_bytes(tir.compile(functions, source.cpu))
     (out / f"{name}.constants").write_bytes(pool.bytes())
     (out / f"{name}.driver.c").write_text(driver.driver(source))
     (out / f"{name}.h").write_text(driver.header(source))
-    (out / f"{name}.card.json").write_bytes(card.encode(card.card(source, pool.size, 0)))
 
 
 def generate(
     lowered: Lowered, cpu: Cpu, name: str, pool: ConstantPool
-) -> tuple[list[CallCode], bytes]:
-    """Code for every call; equal specs share one kernel. Returns the object file too."""
+) -> tuple[list[CallCode], list[Any]]:
+    """Every call's code, and the functions to compile; equal specs share one kernel."""
     from edgebuild.kernels import tir
 
     kernels: dict[Spec, Any] = {}
@@ -70,8 +79,7 @@ def generate(
             symbol = f"edge_{name}_k{len(kernels)}"
             kernels[call.spec] = tir.kernel(call.spec, cpu, symbol)
     functions = [phase.func for kernel in kernels.values() for phase in kernel.phases]
-    codes = [_code(call, kernels[call.spec], pool) for call in lowered.calls]
-    return codes, tir.compile(functions, cpu)
+    return [_code(call, kernels[call.spec], pool) for call in lowered.calls], functions
 
 
 def _code(call: Call, kernel: Any, pool: ConstantPool) -> CallCode:
@@ -97,9 +105,9 @@ def _constant_inputs(lowered: Lowered, pool: ConstantPool) -> dict[str, int]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    model, out, name = arguments
+    action, model, out, name = arguments
     try:
-        work(Path(model), Path(out), name, decode_cpu(sys.stdin.buffer.read()))
+        work(action, Path(model), Path(out), name, decode_cpu(sys.stdin.buffer.read()))
     except EdgebuildError as error:
         (Path(out) / "error.json").write_text(json.dumps(error.to_json()))
     return 0
