@@ -37,12 +37,8 @@ GEMM_SIZES = (64, 256, 512, 1024)
 GEMV_SIZES = (64, 256, 1024, 2048)
 
 
-def main() -> None:
-    """Write the set that the benchmarks measure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
+def write_all(folder: Path) -> None:
+    """The set that the benchmarks measure."""
     for make in (mobilenet_v1, mobilenet_v2):
         for pixels in (96, 160, 224):
             write(make(pixels), folder)
@@ -51,6 +47,15 @@ def main() -> None:
     for n in GEMV_SIZES:
         write(gemm(1, n, n), folder)
     (folder / "transformer.onnx").write_bytes(transformer())
+
+
+def main() -> None:
+    """Write them all into the folder that is named."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    write_all(folder)
 
 
 if __name__ == "__main__":
