@@ -171,7 +171,7 @@ def _package_name(entry: Json) -> str:
     origin = str(entry["package"])
     if origin.startswith("pkg:"):
         return urllib.parse.unquote(origin.rpartition("/")[2].partition("@")[0])
-    name = str(entry["path"]).rpartition("/")[2]
+    name = str(entry["path"]).rpartition("/")[2].lstrip("#")
     return name if entry["bytes"] >= 1 << 20 else origin
 
 
