@@ -53,7 +53,7 @@ def test_too_little_memory_shows_the_arithmetic_E601() -> None:
     result = fits.fit([facts(weights=2 << 30)], profile())
     with pytest.raises(EdgebuildError, match="E601") as caught:
         fits.require(result)
-    assert "weights 2048.0 MiB" in str(caught.value.where)
+    assert "weights 2048.000 MiB" in str(caught.value.where)
     assert caught.value.kind.exit_status == 4
 
 

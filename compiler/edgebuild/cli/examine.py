@@ -56,9 +56,10 @@ def inspect(arguments: argparse.Namespace) -> None:
 
     model = model_file(arguments.what)
     graph = importer.load(model.path, model.name)
-    if arguments.optimised:
-        result = facts.optimised(graph)
-        print(json.dumps(result, indent=1) if arguments.json else facts.optimised_table(result))
+    if arguments.optimised and arguments.json:
+        print(json.dumps(facts.optimised(graph), indent=1))
+    elif arguments.optimised:
+        print(facts.optimised_table(graph))
     elif arguments.json:
         print(json.dumps(facts.describe(graph), indent=1))
     else:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from edgebuild.pipeline import Built
 
 
+NAME_WIDTH = 40
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
     """Columns padded with spaces; those in ``right`` are aligned to the right."""
     lines = [list(head), *(list(row) for row in rows)]
@@ -83,7 +86,7 @@ def fit(result: Fit) -> None:
         print(f"\n{model.name}: at best {model.time_s * 1e3:.3f} ms on one core")
         operators = [
             (
-                str(row["name"]),
+                brief(str(row["name"])),
                 str(row["kind"]),
                 f"{row['macs']:,}",
                 f"{row['bytes_moved']:,}",
@@ -94,6 +97,12 @@ def fit(result: Fit) -> None:
         ]
         head = ("operator", "kind", "MACs", "bytes moved", "µs", "bound by")
         print(table(head, operators, right=(2, 3, 4)))
+
+
+def brief(name: str) -> str:
+    """An operator's name without what a converter appended, at most 40 characters."""
+    first = name.split(";", 1)[0]
+    return first if len(first) <= NAME_WIDTH else "…" + first[1 - NAME_WIDTH :]
 
 
 def fetching(what: str, done: int, total: int) -> None:

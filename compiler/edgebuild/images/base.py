@@ -18,11 +18,10 @@ from edgebuild.images.identity import identifier
 from edgebuild.images.tree import Entry, directory, link, listing, to_tar
 from edgebuild.model.lock import Lock
 from edgebuild.model.profile import Profile
+from edgebuild.planning.fit import BOOT_PARTITION_BYTES
 
 GATEWAY_UID = 65532
 DHCP_UID = 65531
-# FAT32 with 4 KiB clusters, and room for a second kernel beside the first.
-BOOT_BYTES = 264 << 20
 _LEVEL = 19
 
 _PASSWD = f"""\
@@ -169,9 +168,9 @@ _SHELL_COMMANDS = (
 
 def _boot(out: Path, made: boot.BootPartition, digest: str) -> dict[str, object]:
     volume = identifier(digest, "boot volume").int & 0xFFFFFFFF
-    used = fat.image(made.files, BOOT_BYTES, volume, "EDGE-BOOT")
-    (out / "boot.zst").write_bytes(frames.frame(used, BOOT_BYTES, _LEVEL))
-    return {"bytes": BOOT_BYTES, "ranges": [_range(0, used)]}
+    used = fat.image(made.files, BOOT_PARTITION_BYTES, volume, "EDGE-BOOT")
+    (out / "boot.zst").write_bytes(frames.frame(used, BOOT_PARTITION_BYTES, _LEVEL))
+    return {"bytes": BOOT_PARTITION_BYTES, "ranges": [_range(0, used)]}
 
 
 def _data(out: Path, store: Store, lock: Lock, profile: Profile, digest: str) -> dict[str, object]:

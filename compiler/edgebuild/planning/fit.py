@@ -17,8 +17,11 @@ from edgebuild.planning.roofline import predict
 GATEWAY_RESIDENT_BYTES = 16 << 20
 GATEWAY_FILE_BYTES = 14 << 20
 
-# Kernel, device trees, initramfs and boot files of the largest supported board.
-SYSTEM_FILE_BYTES = 96 << 20
+# The boot partition: FAT32 with 4 KiB clusters, and room for a second kernel beside the first.
+BOOT_PARTITION_BYTES = 264 << 20
+
+# The root file system without the gateway: kernel modules, PID 1, DHCP client.
+ROOT_FILE_BYTES = 24 << 20
 
 PER_REQUEST_BYTES = 2 << 20  # buffers of the connections that the gateway serves at once
 
@@ -32,7 +35,8 @@ def fit(facts: Sequence[Mapping[str, Any]], profile: Profile) -> Fit:
     models = tuple(_model(each, profile) for each in facts)
     weights = sum(m.weights_bytes for m in models)
     arenas = sum(m.arena_bytes for m in models)
-    storage = SYSTEM_FILE_BYTES + 2 * (GATEWAY_FILE_BYTES + weights) + profile.storage.data_bytes
+    storage = BOOT_PARTITION_BYTES + ROOT_FILE_BYTES + GATEWAY_FILE_BYTES + weights
+    storage += profile.storage.data_bytes
     return Fit(
         target=profile.name,
         models=models,
@@ -65,7 +69,7 @@ def require(result: Fit) -> Fit:
 
 def mib(count: int) -> str:
     """Bytes for people: always MiB, so that sums can be checked by eye."""
-    return f"{count / (1 << 20):.1f} MiB"
+    return f"{count / (1 << 20):.3f} MiB"
 
 
 def _sum(result: Fit) -> str:
