@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Unified kernel images: the sections are where a PE loader looks for them."""
 
+import itertools
 import struct
 
 import pytest
@@ -27,7 +28,7 @@ def test_addresses_are_aligned_and_do_not_overlap() -> None:
     heads = [struct.unpack_from("<8sIIII", made, 64 + 24 + 112 + 40 * i) for i in range(4)]
     places = [(address, size) for _, size, address, _, _ in heads]
     assert all(address % 4096 == 0 for address, _ in places)
-    assert all(a + size <= b for (a, size), (b, _) in zip(places, places[1:], strict=False))
+    assert all(a + size <= b for (a, size), (b, _) in itertools.pairwise(places))
     assert all(raw % 512 == 0 for *_, raw in heads)
     (memory,) = struct.unpack_from("<I", made, 64 + 24 + 56)
     assert memory >= sum(places[-1])
