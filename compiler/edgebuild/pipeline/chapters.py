@@ -183,7 +183,16 @@ def _images(c: Context) -> list[Path]:
 
 
 def _cards(c: Context) -> list[dict[str, Any]]:
-    return [c.json(bundle_files(name)[2]) for name in c.step.parameters["models"]]
+    """The model cards, with what only the user knows of a model: its licence."""
+    configured = c.json("inputs/mcp-edge.json").get("models", {})
+    return [
+        c.json(bundle_files(name)[2]) | _licence(configured.get(name, {}))
+        for name in c.step.parameters["models"]
+    ]
+
+
+def _licence(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {"licence": table["licence"]} if "licence" in table else {}
 
 
 def report(c: Context) -> None:

@@ -309,7 +309,7 @@ def _release(request: BuildRequest) -> list[Step]:
         name="sbom",
         kind="sbom",
         title="list every package, source and model inside",
-        sources=("runtime/licences.json", "inputs/profile.json", *cards, *payload, *images),
+        sources=("runtime/licences.json", "inputs/mcp-edge.json", *cards, *payload, *images),
         outputs=("images/sbom.spdx.json", "images/sbom.cdx.json"),
         parameters={"models": [m.name for m in request.models]},
     )
@@ -319,6 +319,7 @@ def _release(request: BuildRequest) -> list[Step]:
         title="draw the report",
         sources=(
             "fit.json",
+            "inputs/mcp-edge.json",
             "inputs/profile.json",
             *cards,
             *payload,
