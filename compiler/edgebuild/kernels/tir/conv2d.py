@@ -105,7 +105,7 @@ def _tiles(
         kernel.block, how, cut, walk, groups=spec.groups, dtype=spec.dtype, bias=bias,
         zero=spec.input_zero, natural=lambda c: _natural(spec, walk, c),
     )  # fmt: skip
-    chunk = _chunk(g, rows)
+    chunk = _chunk(kernel, how, walk, g, rows)
     spans = -(-g.columns // chunk) if g.columns else 0
     counts = _order(kernel, cut, walk, g, spec, spans)
     frame = kernel.frame(prod(n for _, n in counts))
@@ -126,23 +126,33 @@ def _joined(steps: list[tuple[int, ...]], domain: tuple[int, ...]) -> list[tuple
     return [(max((*s[:-1], 0)) and domain[-1], s[-1]) for s in steps]
 
 
-def _chunk(g: Geometry, rows: int) -> int:
-    """Columns of one task: a whole row, or some tiles of a long one."""
+def _chunk(kernel: Build, how: Form, walk: Walk, g: Geometry, rows: int) -> int:
+    """Columns of one task: a whole row, or as many tiles of a long one as leave L2 to the weights."""
     tiles = -(-g.columns // rows)
-    return rows * max(1, min(tiles, 8 if g.rows == 1 else tiles))
+    if g.rows > 1 or tiles <= 1:
+        return rows * max(1, tiles)
+    item = {"int8": 1, "int16": 2, "float32": 4}[how.source]
+    fitting = kernel.isa.l2_bytes // 8 // max(1, rows * walk.run * item)
+    # at least 8 tasks where there is work for several cores
+    return rows * max(1, min(fitting, -(-tiles // 8)))
 
 
 def _order(
     kernel: Build, cut: Split, walk: Walk, g: Geometry, spec: Conv2d, spans: int
 ) -> list[tuple[str, int]]:
-    """Which axis of tasks turns slowest: the one whose other operand is cheaper to read again."""
+    """Which axis of tasks turns slowest: the one that makes less to be read again from afar."""
     item = 4 if spec.dtype == "float32" else 1
+    near = kernel.isa.l2_bytes // 2
     left = item * g.rows * g.columns * walk.run * walk.positions
-    right = item * cut.padded * walk.run * walk.positions
+    right = item * cut.padded * spec.groups * walk.run * walk.positions
     places = [("row", g.rows), ("span", spans)]
     blocks = [("group", spec.groups), ("block", cut.blocks)]
-    again_left = left * (cut.blocks - 1)
-    again_right = right * (g.rows * spans - 1) if right > kernel.isa.l1_bytes // 2 else 0
+    again_left = left * (cut.blocks - 1) if left > near else 0
+    again_right = right * (g.rows * spans - 1) if right > near else 0
+    if again_left == again_right == 0:
+        # all in L2: the operand that fits L1 stays inside
+        again_right = right * (g.rows * spans - 1) if right > kernel.isa.l1_bytes // 2 else 0
+        again_left = left * (cut.blocks - 1) if again_right else 1
     return [*blocks, *places] if again_left < again_right else [*places, *blocks]
 
 
