@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
@@ -124,8 +125,23 @@ def bias_first(program: Program, channels: int) -> int | None:
     return number
 
 
+class Right(Protocol):
+    """A packed right side, and where its accumulators start."""
+
+    dtype: str
+    kind: str
+    start_at: int | None
+    memory: Memory | None
+
+    def at(self, group: Index, block: Index) -> Index:
+        """The first element of a block."""
+
+    def position(self, vectors: int) -> int:
+        """Elements of one position of the walk, in a block of ``vectors``."""
+
+
 class Weights:
-    """The packed right side and the accumulators' start, in the kernel's constants."""
+    """A constant right side, in the kernel's constants."""
 
     def __init__(
         self, block: Block, how: Form, cut: Split, walk: Walk, *, groups: int, dtype: str,
@@ -153,6 +169,7 @@ class Weights:
             lambda c: pack(natural(c), how, cut, walk, groups),
         )  # fmt: skip
         self.kind = kind
+        self.memory: Memory | None = None  # the constants
 
     def at(self, group: Index, block: Index) -> Index:
         """The first element of a block's weights."""
@@ -182,7 +199,7 @@ class Tile:
     """Emits tiles of one contraction."""
 
     def __init__(
-        self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Weights,
+        self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right,
         programs: Programs, skip: int,
     ) -> None:  # fmt: skip
         self._frame, self._form, self._walk = frame, how, walk
@@ -193,10 +210,15 @@ class Tile:
     def emit(
         self, left: Memory, bases: Sequence[Index], points: Sequence[tuple[Index, ...]],
         stores: Sequence[Index], group: Index, block: Index, *, tail: bool,
+        offset: int | None = None,
     ) -> None:  # fmt: skip
-        """One tile. ``points``: coordinates without the channel; ``stores``: offsets of channel 0."""
+        """One tile. ``points``: coordinates without the channel; ``stores``: offsets of channel 0.
+
+        ``offset``: channels between groups, where groups are not parts of one row of channels.
+        """
         vectors = self._cut.tail if tail else self._cut.vectors
-        channel = self._frame.w.let_index(block * self._cut.width + group * self._cut.channels)
+        apart = self._cut.channels if offset is None else offset
+        channel = self._frame.w.let_index(block * self._cut.width + group * apart)
         start = block * self._cut.width + group * self._cut.padded
         block_at = self._frame.w.let_index(self._weights.at(group, block))
         sums = self._sums(left, bases, block_at, start, vectors)
@@ -285,7 +307,7 @@ class Tile:
                 at = weights + (first + step) * size
                 rights = [
                     self._steps.right(
-                        self._frame.constants,
+                        self._weights.memory or self._frame.constants,
                         at + v * self._form.lanes * self._walk.group, self._weights.dtype,
                     )
                     for v in range(vectors)

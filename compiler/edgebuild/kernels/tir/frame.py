@@ -179,10 +179,12 @@ def store(memory: Memory, at: Index, value: Expr) -> None:
 
 def unravel(w: Writer, number: Index, sizes: Sequence[int]) -> list[Index]:
     """Row-major coordinates of a task's number."""
+    if not sizes:
+        return []
     result: list[Index] = []
     for size in reversed(sizes[1:]):
         divisor = tirx.const(size, "int64")
         result.append(w.let(tirx.Mod(number, divisor)) if size > 1 else 0)
         number = w.let(tirx.Div(number, divisor)) if size > 1 else number
-    result.append(number if not sizes or sizes[0] > 1 else 0)
+    result.append(number if sizes[0] > 1 else 0)
     return result[::-1]
