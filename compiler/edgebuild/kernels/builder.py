@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebuild.errors.kernels import MODEL_MALFORMED, MODEL_TOO_LARGE
+from edgebuild.kernels import fold
 from edgebuild.kernels.shapes import Shape, infer
 from edgebuild.model.graph import Graph, Operator, Quantisation, Tensor
 
@@ -114,6 +115,18 @@ class GraphBuilder:
                 source=source,
             )
         )
+
+    def fold(self, first: int) -> None:
+        """Compute those operators from ``first`` on whose inputs are all constant."""
+        kept = []
+        for operator in self.operators[first:]:
+            value = fold.evaluate(self.tensors, operator)
+            if value is None:
+                kept.append(operator)
+                continue
+            name, source = operator.outputs[0], self.tensors[operator.inputs[0]]
+            self.tensors[name] = fold.value_of(self.tensors[name], value, operator, source)
+        self.operators[first:] = kept
 
     def finish(
         self, name: str, form: str, digest: str, inputs: Sequence[str], outputs: Sequence[str]

@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgebuild.kernels.interpreter import run
+from edgebuild.kernels.interpreter import run_lowered
+from edgebuild.kernels.lowering import lower
+from edgebuild.kernels.specs import Pool2d, Spec
 from edgebuild.model.graph import DTYPES, Graph, Operator, Tensor
 
 #: a folded value may be larger than what it is made from, but not without end
 LIMIT_BYTES = 256 << 20
+#: nor may a forged file keep the tool busy for hours
+LIMIT_WORK = 1 << 30
 
 
 def evaluate(tensors: Mapping[str, Tensor], operator: Operator) -> NDArray[Any] | None:
@@ -36,7 +40,16 @@ def evaluate(tensors: Mapping[str, Tensor], operator: Operator) -> NDArray[Any] 
         inputs=(),
         outputs=(output.name,),
     )
-    return run(graph, [])[output.name]
+    lowered = lower(graph)
+    if sum(_work(call.spec) for call in lowered.calls) > LIMIT_WORK:
+        return None
+    return run_lowered(lowered, [])[output.name]
+
+
+def _work(spec: Spec) -> int:
+    """Steps that a kernel takes, roughly."""
+    taps = prod(spec.window.kernel) * prod(spec.output) if isinstance(spec, Pool2d) else 0
+    return max(spec.macs, taps)
 
 
 def value_of(tensor: Tensor, data: NDArray[Any], operator: Operator, source: Tensor) -> Tensor:

@@ -250,21 +250,7 @@ def _convert(
         TypeError, ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError,
     ) as error:  # fmt: skip
         raise MODEL_MALFORMED(f"{node.kind}: {str(error)[:200]}", where=source) from error
-    _fold(builder, before)
-
-
-def _fold(builder: GraphBuilder, first: int) -> None:
-    """Compute what the last node made of constants alone."""
-    kept = []
-    for operator in builder.operators[first:]:
-        value = fold.evaluate(builder.tensors, operator)
-        if value is None:
-            kept.append(operator)
-            continue
-        name = operator.outputs[0]
-        source = builder.tensors[operator.inputs[0]]
-        builder.tensors[name] = fold.value_of(builder.tensors[name], value, operator, source)
-    builder.operators[first:] = kept
+    builder.fold(before)
 
 
 def packed(o: OnnxNode, number: int, data: NDArray[Any], suffix: str, axis: int) -> str:

@@ -21,7 +21,6 @@ from edgebuild.errors.kernels import (
 )
 from edgebuild.kernels.builder import LIMIT_OPERATORS, LIMIT_TENSORS, GraphBuilder
 from edgebuild.kernels.flatbuffer import Table, root
-from edgebuild.kernels.fold import fold
 from edgebuild.kernels.tflite_names import OPERATOR_NAMES, TYPE_NAMES
 from edgebuild.model.graph import DTYPES, Graph, Quantisation
 
@@ -101,16 +100,16 @@ def read(data: bytes, name: str, digest: str) -> Graph:
         convert = CONVERTERS.get(operator.kind)
         if convert is None:
             raise unsupported(operator.kind, operator.source)
+        before = len(builder.operators)
         convert(operator)
-    graph = builder.finish(
+        builder.fold(before)  # half-float weights, for one, are constants that DEQUANTIZE widens
+    return builder.finish(
         name,
         "tflite",
         digest,
         [_pick(names, i, "the model's inputs") for i in subgraphs[0].vector(1, "<i4")],
         [_pick(names, i, "the model's outputs") for i in subgraphs[0].vector(2, "<i4")],
     )
-    # half-float weights, for one, are constants that a DEQUANTIZE makes
-    return fold(graph)
 
 
 def unsupported(kind: str, source: str) -> Exception:
