@@ -180,8 +180,8 @@ def test_interleave_takes_turns():
 
     both = {"a": contestant("a", 1000), "b": contestant("b", 10_000_000)}
     bench_worker.interleave(both, 0)
-    tail = order[-2 * bench_worker.MIN_SAMPLES :]
-    assert tail == ["a", "b"] * bench_worker.MIN_SAMPLES
+    tail = order[-4 * bench_worker.MIN_SAMPLES :]
+    assert tail == ["a", "a", "b", "b"] * bench_worker.MIN_SAMPLES
     assert both["a"].repetitions == 50
     assert both["b"].repetitions == 1
     assert both["a"].samples_ns == [1000.0] * bench_worker.MIN_SAMPLES
