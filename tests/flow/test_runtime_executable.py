@@ -19,7 +19,7 @@ import pytest
 import zstandard
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.host import lockfile, mirrors, paths, tools
@@ -202,8 +202,15 @@ def test_threads_do_not_see_each_others_tensors(built: Built) -> None:
     assert built.ask("threads") == {"wrong": []}
 
 
-def test_tls_speaks_both_versions(built: Built, tmp_path: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
+def key_of(kind: str) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
+    if kind == "ec":
+        return ec.generate_private_key(ec.SECP256R1())
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+@pytest.mark.parametrize("kind", ["ec", "rsa"])
+def test_tls_speaks_both_versions(built: Built, tmp_path: Path, kind: str) -> None:
+    key = key_of(kind)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "device.example")])
     certificate = (
         x509.CertificateBuilder()
@@ -237,7 +244,7 @@ def test_sqlite_keeps_a_file_in_wal_mode(built: Built, tmp_path: Path) -> None:
 
 def test_every_module_inside_can_be_imported(built: Built) -> None:
     recipe = json.loads((built.folder / "objects/link.json").read_text())
-    assert {"ssl", "sqlite3", "edgegate.core.config"} <= set(recipe["modules"])
+    assert {"ssl", "sqlite3", "edgegate.core.rules"} <= set(recipe["modules"])
     names = [name for name in recipe["modules"] if not name.startswith("_frozen_importlib")]
     assert built.ask("modules", *names) == {"failed": {}}
 
@@ -259,7 +266,7 @@ def test_an_exception_is_told_and_is_status_1(built: Built) -> None:
     done = built.start("broken")
     assert done.returncode == 1
     assert b"ValueError: on purpose" in done.stderr
-    assert b"edgegate/linux/main.py" in done.stderr
+    assert b"edgegate.linux.main" in done.stderr
 
 
 def test_names_are_looked_up_without_a_loader(built: Built) -> None:

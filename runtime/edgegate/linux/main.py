@@ -124,10 +124,12 @@ def serve_http(gateway: Gateway, host: str, port: int) -> int:
             f"cannot listen on {host} port {port}: {error.strerror or error}",
             hint="choose another address with --http or [gateway] listen",
         ) from None
-    stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-    ask_to_stop = lambda _number, _frame: os.eventfd_write(stop_fd, 1)  # noqa: E731
-    _signal.signal(_signal.SIGTERM, ask_to_stop)
-    _signal.signal(_signal.SIGINT, ask_to_stop)
+    # The C handler itself writes to the pipe. Python's would run too late: compiled code does not
+    # look for signals, and epoll then sleeps on one that came while a request was handled.
+    stop_fd, wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    _signal.set_wakeup_fd(wake_fd, warn_on_full_buffer=False)
+    for number in (_signal.SIGTERM, _signal.SIGINT):
+        _signal.signal(number, lambda _number, _frame: None)
     real = listener.getsockname()
     shown = f"[{real[0]}]" if ":" in real[0] else real[0]
     say(f"listening on http://{shown}:{real[1]}/mcp")

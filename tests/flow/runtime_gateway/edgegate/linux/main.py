@@ -8,8 +8,8 @@ import os
 import sys
 import time
 
-from edgegate.core import config as core_config
-from edgegate.linux import config as linux_config
+from edgegate.core import rules as core_rules
+from edgegate.linux import rules as linux_rules
 
 
 def isolation():
@@ -17,7 +17,7 @@ def isolation():
         "path": sys.path,
         "flags": [sys.flags.isolated, sys.flags.ignore_environment, sys.flags.utf8_mode],
         "hooks": [hook.__name__ for hook in sys.meta_path],
-        "names": [core_config.name(), linux_config.name()],
+        "names": [core_rules.name(), linux_rules.name()],
         "encoding": sys.getfilesystemencoding(),
     }
 
