@@ -20,7 +20,7 @@ import numpy as np
 from edgebuild.kernels.program import Program
 from edgebuild.kernels.tir.constants import Array, Block, Constants
 from edgebuild.kernels.tir.emit import Index, Memory, Registers, const, shuffle
-from edgebuild.kernels.tir.frame import Frame, pieces, store
+from edgebuild.kernels.tir.frame import Frame, even, pieces, store
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.products import Form, Steps
 from edgebuild.kernels.tir.scalars import Point, Programs
@@ -82,10 +82,10 @@ class Split:
 def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
     """Vectors of a block: up to 4 (more for few rows), the choice that wastes least."""
     total = -(-channels // how.lanes)
-    most = max(1, registers(isa, how) // (2 if how.lanes > isa.lanes else 1))
-    limit = 4 if rows > 2 else max(1, min(8, most // (rows + 2)))
-    if how.lanes > isa.lanes:
-        limit = max(1, limit // 2)
+    cost = _cost(isa, how)
+    limit = 4 if rows > 2 else max(1, min(8, registers(isa, how) // cost // (rows + 2)))
+    # a wide accumulator or a pair takes the room of two
+    limit = max(1, limit // 2) if cost > 1 or how.paired else limit
     if total <= limit:
         return Split(channels=channels, lanes=how.lanes, vectors=total)
     best = min(range(limit, max(1, limit // 2) - 1, -1), key=lambda v: -total % v)
@@ -93,18 +93,21 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
 
 
 def registers(isa: Isa, how: Form) -> int:
-    """Registers of a tile, counted in accumulator vectors of the form."""
-    return isa.registers
+    """Registers that a tile may fill. Integers without vectors share theirs with addresses."""
+    return isa.registers // 2 if how.paired else isa.registers
+
+
+def _cost(isa: Isa, how: Form) -> int:
+    """Registers of one accumulator."""
+    return 1 if how.paired else max(1, how.lanes // isa.lanes)
 
 
 def rows_of(isa: Isa, how: Form, vectors: int, rows: int) -> int:
     """Rows of a tile: what the registers leave, evened out over the positions there are."""
-    cost = max(1, how.lanes // isa.lanes)  # registers of one accumulator
-    held = isa.registers - vectors * cost - (2 if how.block == 1 else 1)
+    cost = _cost(isa, how)
+    held = registers(isa, how) - vectors * cost - (2 if how.block == 1 else 1)
     each = vectors * cost + (1 if how.block > 1 else 0)
-    most = max(1, held // each)
-    tiles = -(-rows // most)
-    return -(-rows // tiles)
+    return even(rows, held // each)
 
 
 def bias_first(program: Program, channels: int) -> int | None:
@@ -227,9 +230,9 @@ class Tile:
             valid = min(self._cut.lanes, left_over - v * self._cut.lanes)
             valid = valid if tail else self._cut.lanes
             for m in range(len(bases)):
+                value = self._steps.result(sums.get(m * vectors + v), self._start(start, v))
                 self._finish(
-                    sums.get(m * vectors + v), points[m], stores[m],
-                    channel + v * self._cut.lanes, valid,
+                    value, points[m], stores[m], channel + v * self._cut.lanes, valid,
                 )  # fmt: skip
 
     def _finish(
@@ -237,7 +240,6 @@ class Tile:
     ) -> None:
         """Epilogue and store; a tail goes out in vectors of powers of two."""
         w, lanes = self._frame.w, self._cut.lanes
-        value = w.let(value)
         sizes = [lanes] if valid == lanes else pieces(valid, lanes)
         first = 0
         for size in sizes:
@@ -257,10 +259,12 @@ class Tile:
         w, count = self._frame.w, len(bases) * vectors
         chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
         chains = min(chains, max(1, self._walk.steps))
-        sums = w.registers(self._weights.kind, self._form.lanes, count * chains, "sum")
+        dtype, lanes = self._steps.accumulator
+        sums = w.registers(dtype, lanes, count * chains, "sum")
         for m in range(len(bases)):
             for v in range(vectors):
-                sums.set(m * vectors + v, self._start(start, v))
+                first = self._steps.zero() if self._form.paired else self._start(start, v)
+                sums.set(m * vectors + v, first)
         for extra in range(count, count * chains):
             sums.set(extra, self._steps.zero())
         self._walk_positions(left, bases, weights, vectors, sums, chains)
@@ -271,7 +275,7 @@ class Tile:
 
     def _start(self, start: Index, v: int) -> object:
         if self._weights.start_at is None:
-            return self._steps.zero()
+            return const(0, self._weights.kind, self._form.lanes)
         at = start + (self._weights.start_at + v * self._form.lanes)
         return self._frame.constants.load(at, self._weights.kind, self._form.lanes)
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from tvm import tirx
 
 from edgebuild.kernels.tir.emit import Expr, Writer, bits, cast, const, dtype_of, llvm
+from edgebuild.kernels.tir.isa import Isa
 
 _F = "float32"
 
@@ -19,8 +20,10 @@ _F = "float32"
 class Floats:
     """Float arithmetic on vectors of any width; each intermediate value is named once."""
 
-    def __init__(self, writer: Writer, *, fma: bool) -> None:
-        self._w, self._fma = writer, fma
+    def __init__(self, writer: Writer, isa: Isa) -> None:
+        self._w, self._fma = writer, isa.fma
+        # fmin and fmax of AArch64 keep a NaN by themselves
+        self._extremes = isa.arch == "aarch64"
 
     def number(self, value: float, like: Expr) -> Expr:
         return const(value, _F, dtype_of(like)[1])
@@ -44,13 +47,20 @@ class Floats:
     def clamp(self, x: Expr, lo: float, hi: float) -> Expr:
         """A NaN fails both comparisons and stays."""
         low, high = self.number(lo, x), self.number(hi, x)
+        if self._extremes:
+            x = x if lo == -float("inf") else self.maximum(x, low)
+            return x if hi == float("inf") else self.minimum(x, high)
         x = x if lo == -float("inf") else self.select(x < low, low, x)
         return x if hi == float("inf") else self.select(x > high, high, x)
 
     def maximum(self, a: Expr, b: Expr) -> Expr:
+        if self._extremes:
+            return self._w.let(llvm(_F, dtype_of(a)[1], "llvm.maximum", a, b))
         return self._keep_nan(a, self.select(a > b, a, b))
 
     def minimum(self, a: Expr, b: Expr) -> Expr:
+        if self._extremes:
+            return self._w.let(llvm(_F, dtype_of(a)[1], "llvm.minimum", a, b))
         return self._keep_nan(a, self.select(a < b, a, b))
 
     def _keep_nan(self, x: Expr, result: Expr) -> Expr:

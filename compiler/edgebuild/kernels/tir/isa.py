@@ -29,7 +29,7 @@ class Isa:
 
     arch: str
     vector_bits: int  # 0: no vector unit
-    registers: int  # vector registers, or scalar ones without a vector unit
+    registers: int  # vector registers, or float ones without a vector unit
     fma: bool
     products: Products
     byte_permute: bool  # one instruction permutes all bytes of a register
@@ -104,7 +104,7 @@ def _vector_bits(cpu: Cpu, has: frozenset[str]) -> int:
 def _registers(arch: str, bits: int) -> int:
     if arch == "x86_64" and bits < 512:
         return 16
-    return 32 if bits else 24  # 24: integer registers left by addresses and the ABI
+    return 32
 
 
 def _products(arch: str, bits: int, has: frozenset[str]) -> Products:

@@ -59,7 +59,7 @@ def softmax(spec: Softmax, kernel: Build) -> None:
         _softmax_int8(spec, kernel)
         return
     frame = kernel.frame(spec.rows, noalias=False)
-    w, floats, source = frame.w, Floats(frame.w, fma=frame.isa.fma), frame.inputs["input"]
+    w, floats, source = frame.w, Floats(frame.w, frame.isa), frame.inputs["input"]
     with frame.each_task() as row:
         base = w.let(row * spec.columns)
 
@@ -159,7 +159,7 @@ def _reciprocal(frame: Frame, total: Expr) -> tuple[Expr, Expr]:
 def layer_norm(spec: LayerNorm, kernel: Build) -> None:
     """Tasks are rows. Mean, then squares of what is left of it, then the result."""
     frame = kernel.frame(spec.rows, noalias=False)
-    w, floats = frame.w, Floats(frame.w, fma=frame.isa.fma)
+    w, floats = frame.w, Floats(frame.w, frame.isa)
     programs = frame.programs(spec.epilogue, (spec.rows, spec.columns))
     share = 1.0 / spec.columns if spec.columns else 0.0
     with frame.each_task() as row:

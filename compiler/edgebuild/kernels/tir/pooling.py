@@ -89,7 +89,7 @@ def _join(frame: Frame, spec: Pool2d, total: Expr, x: Expr) -> Expr:
     if spec.function == "average":
         return total + cast(x, _accumulator(spec))
     if spec.dtype == "float32":
-        return Floats(frame.w, fma=frame.isa.fma).maximum(frame.w.let(total), x)
+        return Floats(frame.w, frame.isa).maximum(frame.w.let(total), x)
     return tirx.Max(total, x)
 
 

@@ -24,6 +24,7 @@ class Form:
     source: str  # element type of the left side as the steps read it
     bias: int = 0  # added to each element of the left side when it is prepared
     block: int = 1  # steps whose left side is loaded at once, as one vector
+    paired: bool = False  # two accumulators share one 64-bit register
 
     @property
     def prepared(self) -> bool:
@@ -37,7 +38,7 @@ _FORMS = {
     "sdot": Form(group=4, lanes=4, source="int8", block=4),
     "smlal": Form(group=1, lanes=8, source="int16", block=8),
     "widen": Form(group=1, lanes=0, source="int8"),
-    "pairs": Form(group=1, lanes=1, source="int8"),
+    "pairs": Form(group=1, lanes=2, source="int8", paired=True),
 }
 
 
@@ -49,8 +50,9 @@ def form(isa: Isa, dtype: str) -> Form:
     found = _FORMS[isa.products]
     lanes = found.lanes or isa.lanes
     return Form(
-        group=found.group, lanes=lanes, source=found.source, bias=found.bias, block=found.block
-    )
+        group=found.group, lanes=lanes, source=found.source, bias=found.bias,
+        block=found.block, paired=found.paired,
+    )  # fmt: skip
 
 
 class Steps:
@@ -79,6 +81,8 @@ class Steps:
 
     def _one(self, memory: Memory, at: Index) -> Expr:
         f, w = self._form, self._w
+        if f.paired:
+            return w.let(cast(memory.load(at, f.source), "int64"), "a")
         if f.group == 1:
             return w.let(splat(memory.load(at, f.source), f.lanes), "a")
         word = bits(memory.load(at, f.source, f.group), "int32", 1)
@@ -87,12 +91,17 @@ class Steps:
     def right(self, memory: Memory, at: Index, dtype: str) -> Expr:
         """One vector of packed weights from element ``at`` on."""
         f = self._form
+        if f.paired:
+            low, high = (cast(memory.load(at + i, dtype), "int64") for i in (0, 1))
+            return self._w.let(low + (high << const(32, "int64")), "b")
         loaded = memory.load(at, dtype, f.lanes * f.group)
         return self._w.let(cast(loaded, f.source) if f.source == "int16" else loaded, "b")
 
     def add(self, accumulator: Expr, a: Expr, b: Expr) -> Expr:
         """accumulator + the products of one step."""
         lanes, bits_ = self._form.lanes, self._isa.vector_bits
+        if self._form.paired:
+            return accumulator + a * b
         if self._kind == "float":
             if self._isa.fma:
                 return llvm("float32", lanes, "llvm.fma", a, b, accumulator)
@@ -106,6 +115,26 @@ class Steps:
             return llvm("int32", lanes, "llvm.aarch64.neon.sdot", accumulator, a, b)
         return accumulator + cast(a, "int32") * cast(b, "int32")
 
+    @property
+    def accumulator(self) -> tuple[str, int]:
+        """Element type and lanes of an accumulator."""
+        if self._form.paired:
+            return "int64", 1
+        return ("float32" if self._kind == "float" else "int32"), self._form.lanes
+
     def zero(self) -> Expr:
-        dtype = "float32" if self._kind == "float" else "int32"
-        return const(0, dtype, self._form.lanes)
+        dtype, lanes = self.accumulator
+        return const(0, dtype, lanes)
+
+    def result(self, accumulator: Expr, start: Expr) -> Expr:
+        """The sums of a finished accumulator. ``start`` is only added here to paired ones.
+
+        The low sum is the low half, read as signed; the high one is what remains without it.
+        """
+        value = self._w.let(accumulator)
+        if not self._form.paired:
+            return value
+        low = self._w.let(cast(value, "int32"))
+        high = (value - cast(low, "int64")) >> const(32, "int64")
+        both = shuffle([low, self._w.let(cast(high, "int32"))], [0, 1])
+        return self._w.let(self._w.let(both) + start)

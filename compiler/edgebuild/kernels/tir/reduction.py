@@ -33,7 +33,7 @@ def join(frame: Frame, spec: Reduce, a: Expr, b: Expr) -> Expr:
     if spec.function == "sum":
         return a + b
     if spec.dtype == "float32":
-        floats = Floats(frame.w, fma=frame.isa.fma)
+        floats = Floats(frame.w, frame.isa)
         a, b = frame.w.let(a), frame.w.let(b)
         return floats.maximum(a, b) if spec.function == "maximum" else floats.minimum(a, b)
     return tirx.Max(a, b) if spec.function == "maximum" else tirx.Min(a, b)

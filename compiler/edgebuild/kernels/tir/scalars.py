@@ -69,7 +69,7 @@ class Programs:
         self._w, self._isa, self._program = writer, isa, program
         self._domain, self._inputs = tuple(domain), inputs
         self._block, self._constants = block, constants
-        self._floats = Floats(writer, fma=isa.fma)
+        self._floats = Floats(writer, isa)
         self._fixed = Fixed(writer, isa)
         self._strides = dict(strides or {})
         for number, operand in enumerate(program.operands):
