@@ -70,7 +70,7 @@ def _quick(operator: Operator, inputs: list[Tensor], output: Tensor) -> NDArray[
         return _dequantised(inputs[0], data)
     if operator.kind == "reshape":
         return data.reshape(output.shape)
-    if operator.kind == "div" and data.dtype.kind in "iu" and prod(output.shape):
+    if operator.kind == "div" and data.dtype.kind in "iu" and 0 not in output.shape:
         other = inputs[1].data
         assert other is not None
         quotient = np.trunc(data.astype(np.float64) / np.where(other == 0, 1, other))

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory plan: nothing that lives together overlaps, and nothing is wasted needlessly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgebuild.kernels import importer, planner
+from edgebuild.kernels.lowering import lower
+from edgebuild.kernels.optimise import optimise
+from edgebuild.kernels.planner import ALIGNMENT, Block, Placed, place
+from tests.models_build import mobilenet_v1, mobilenet_v2, to_tflite
+from tests.unit.test_kernels_passes import Net
+
+MODELS = Path(os.environ["EDGEBUILD_TEST_MODELS"])
+
+blocks = st.lists(
+    st.tuples(st.integers(1, 5000), st.integers(0, 12), st.integers(0, 12)), max_size=30
+).map(
+    lambda rows: [
+        Block(names=(f"v{n}",), size_bytes=size, first=min(a, b), last=max(a, b))
+        for n, (size, a, b) in enumerate(rows)
+    ]
+)
+
+
+def overlap(a: Placed, b: Placed) -> bool:
+    together = a.block.first <= b.block.last and b.block.first <= a.block.last
+    apart = a.offset + a.block.size_bytes <= b.offset or b.offset + b.block.size_bytes <= a.offset
+    return together and not apart
+
+
+@given(blocks)
+@settings(max_examples=300, deadline=None)
+def test_blocks_that_live_together_never_overlap(given_blocks: list[Block]) -> None:
+    placed = place(given_blocks)
+    assert {p.block.names for p in placed} == {b.names for b in given_blocks}
+    assert all(p.offset % ALIGNMENT == 0 for p in placed)
+    for number, one in enumerate(placed):
+        assert not any(overlap(one, other) for other in placed[:number])
+
+
+@given(blocks)
+@settings(max_examples=100, deadline=None)
+def test_the_order_of_the_blocks_does_not_matter(given_blocks: list[Block]) -> None:
+    a, b = place(given_blocks), place(given_blocks[::-1])
+    assert {p.block.names: p.offset for p in a} == {p.block.names: p.offset for p in b}
+
+
+@given(blocks)
+@settings(max_examples=200, deadline=None)
+def test_the_arena_is_at_least_the_peak_and_at_most_the_sum(given_blocks: list[Block]) -> None:
+    def aligned(size: int) -> int:
+        return -(-size // ALIGNMENT) * ALIGNMENT
+
+    extent = max((p.offset + aligned(p.block.size_bytes) for p in place(given_blocks)), default=0)
+    peak = max(
+        (sum(aligned(b.size_bytes) for b in given_blocks if b.first <= t <= b.last)
+         for t in range(13)), default=0,
+    )  # fmt: skip
+    assert peak <= extent <= sum(aligned(b.size_bytes) for b in given_blocks)
+
+
+def test_elementwise_calls_work_in_place() -> None:
+    net = Net(1, 8, 8, 4)
+    y = net.conv(net.x, 4)
+    a = net.op("softmax", y, beta=1.0)
+    b = net.op("add", net.op("exp", y), a)
+    graph = net.graph(net.op("softmax", b, beta=1.0))
+    found = planner.plan(optimise(graph))
+    shared = [p.block.names for p in found.placed if len(p.block.names) > 1]
+    assert len(shared) == 1
+
+
+def test_an_input_or_a_constant_is_never_overwritten() -> None:
+    net = Net(4, 16)
+    graph = net.graph(net.op("softmax", net.op("exp", net.x), beta=1.0))
+    found = planner.plan(optimise(graph))
+    assert all(len(p.block.names) == 1 for p in found.placed)
+
+
+def test_scratch_lives_during_its_call_alone() -> None:
+    net = Net(1, 8, 8, 4)
+    y = net.op("softmax", net.conv(net.conv(net.x, 4), 4), beta=1.0)
+    lowered = optimise(net.graph(y))
+    found = planner.plan(lowered, [1000, 0, 500])
+    assert found.scratch[1] == -1
+    assert found.scratch[0] >= 0
+    rows = {row["tensor"]: row for row in found.table()}
+    assert rows["scratch 0"]["first"] == rows["scratch 0"]["last"] == 0
+    assert rows["scratch 2"]["bytes"] == 500
+
+
+def tflite_arena(graph: object) -> int:
+    """What TFLite's arena planner needs: greedy by size over every tensor of the file."""
+    lowered = lower(graph)  # type: ignore[arg-type]
+    first = dict.fromkeys(graph.inputs, 0)  # type: ignore[attr-defined]
+    last = dict(first)
+    for number, call in enumerate(lowered.calls):
+        for name in (*call.inputs, call.output):
+            root = lowered.root(name)
+            first.setdefault(root, number)
+            last[root] = number
+    for name in graph.outputs:  # type: ignore[attr-defined]
+        last[lowered.root(name)] = len(lowered.calls)
+    found = [
+        Block(names=(n,), size_bytes=lowered.values[n].size_bytes, first=first[n], last=last[n])
+        for n in first
+        if lowered.values[n].data is None
+    ]
+    ordered = sorted(found, key=lambda b: (-b.size_bytes, b.first, b.names))
+    return planner._extent(planner._place_in(ordered))
+
+
+@pytest.mark.parametrize("file", ["ad01_int8", "kws_ref_model", "pretrainedResnet",
+                                  "pretrainedResnet_quant"])  # fmt: skip
+def test_values_take_no_more_than_tflite_plans(file: str) -> None:
+    path = MODELS / f"{file}.tflite"
+    if not path.exists():
+        pytest.skip(f"{file} is not in EDGEBUILD_TEST_MODELS")
+    graph = importer.load(path)
+    assert planner.plan(optimise(graph)).arena_bytes <= tflite_arena(graph)
+
+
+@pytest.mark.parametrize("make", [mobilenet_v1, mobilenet_v2])
+@pytest.mark.parametrize("int8", [False, True])
+def test_networks_take_no_more_than_tflite_plans(tmp_path: Path, make: object, int8: bool) -> None:
+    path = tmp_path / "net.tflite"
+    path.write_bytes(to_tflite(make(96, 0.5, classes=10), int8=int8))  # type: ignore[operator]
+    graph = importer.load(path)
+    assert planner.plan(optimise(graph)).arena_bytes <= tflite_arena(graph)
+
+
+def test_float_buffers_of_the_caller_have_a_place_and_bytes_have_none(tmp_path: Path) -> None:
+    for int8 in (False, True):
+        path = tmp_path / "net.tflite"
+        path.write_bytes(to_tflite(mobilenet_v1(32, 0.25, classes=4), int8=int8))
+        graph = importer.load(path)
+        offsets = planner.plan(optimise(graph)).offsets()
+        assert (graph.inputs[0] in offsets) is not int8
+        assert (graph.outputs[0] in offsets) is not int8
+
+
+def test_the_plan_is_the_same_every_time() -> None:
+    path = MODELS / "pretrainedResnet_quant.tflite"
+    if not path.exists():
+        pytest.skip("the model is not in EDGEBUILD_TEST_MODELS")
+    tables = [planner.plan(optimise(importer.load(path))).table() for _ in range(2)]
+    assert tables[0] == tables[1]
+    assert np.all([row["bytes"] > 0 for row in tables[0]])
