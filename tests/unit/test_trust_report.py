@@ -183,6 +183,14 @@ def test_pictures_are_well_formed_and_inside_their_frame(content: dict[str, Any]
             assert 0 < float(dot.get("cy", 0)) < picture.height
 
 
+def test_what_is_too_small_to_see_in_the_image_is_one_box(tmp_path: Path) -> None:
+    small = [{"path": f"/{n}", "bytes": 10, "package": f"pkg:deb/debian/p{n}@1"} for n in range(3)]
+    payload = {**PAYLOAD, "files": [*PAYLOAD["files"], *small]}
+    content = report.report(facts(tmp_path, payload=payload))
+    picture = report_page.pictures(content)["image"]
+    assert "4 others 120 B" in picture.description  # and the password file
+
+
 def test_memory_picture_has_one_box_for_each_tensor(content: dict[str, Any]) -> None:
     picture = report_page.pictures(content)["memory-kws"]
     root = ET.fromstring(picture.svg())

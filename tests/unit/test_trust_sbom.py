@@ -185,6 +185,7 @@ def test_e508_for_a_date_that_is_none() -> None:
         ("GPL-3.0-or-later WITH GCC-exception-3.1", "GPL-3.0-or-later WITH GCC-exception-3.1"),
         ("GPL-2+ with OpenSSL exception", "LicenseRef-GPL-2-with-OpenSSL-exception"),
         ("(MIT", "LicenseRef-MIT"),
+        ("MIT BSD", "LicenseRef-MIT-BSD"),
         ("MIT AND", "LicenseRef-MIT-AND"),
         ("LicenseRef-x", "LicenseRef-x"),
         ("???", "LicenseRef-unnamed"),
