@@ -2,10 +2,11 @@
 """Roofline: how long each operator takes, from its counts and what the machine can do.
 
 An operator takes as long as the slower of its arithmetic and its traffic, plus what a call
-costs. The arithmetic runs at the share of the core's peak that the family's kernels reach and
-that the last, partly filled vector of a row leaves; the traffic at the bandwidth of the
-innermost cache that holds the data. Weights are read once in an inference, so the cache that
-holds them is the one that holds the whole model's; activations were written just before.
+costs. The arithmetic is multiply-adds, at the share of the core's peak that the family's kernels
+reach and that the last, partly filled vector of a row leaves, and the finishing of each vector
+of results. The traffic runs at the bandwidth of the innermost cache that holds the data. Weights
+are read once in an inference, so that is the cache that holds the whole model's; activations
+were written just before.
 
 `edgebuild bench --host` prints predicted beside measured; benchmarks/README.md has the figures
 that the constants come from.
@@ -20,26 +21,27 @@ from typing import Any
 
 from edgebuild.model.profile import Cpu, Profile
 
-# Share of the peak multiply-adds that a family's kernels reach, by accumulated type.
-EFFICIENCY: Mapping[tuple[str, str], float] = {
-    ("conv2d", "float32"): 0.80,
-    ("conv2d", "int8"): 0.70,
-    ("dense", "float32"): 0.85,
-    ("dense", "int8"): 0.60,
-    ("matmul", "float32"): 0.80,
-    ("matmul", "int8"): 0.50,
-    ("depthwise2d", "float32"): 0.40,
-    ("depthwise2d", "int8"): 0.12,
+# What a family's kernels cost, by accumulated type: cycles of multiply-adds for each that the
+# peak would take, and cycles for each vector of results (requantising, activation, storing).
+COSTS: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("conv2d", "float32"): (1.20, 1.0),
+    ("conv2d", "int8"): (1.10, 6.8),
+    ("dense", "float32"): (1.15, 1.0),
+    ("dense", "int8"): (1.10, 3.0),
+    ("matmul", "float32"): (1.20, 1.0),
+    ("matmul", "int8"): (1.20, 6.8),
+    ("depthwise2d", "float32"): (2.00, 1.0),
+    ("depthwise2d", "int8"): (5.00, 4.5),
+    ("softmax", "float32"): (0.0, 25.0),
+    ("softmax", "int8"): (0.0, 40.0),
+    ("layer_norm", "float32"): (0.0, 7.0),
+    ("pool2d", "float32"): (0.0, 30.0),
+    ("pool2d", "int8"): (0.0, 30.0),
+    ("reduce", "float32"): (0.0, 20.0),
+    ("reduce", "int8"): (0.0, 20.0),
 }
-
-# Cycles for one vector of results where the work is not multiply-adds.
-CYCLES_PER_VECTOR: Mapping[str, float] = {
-    "softmax": 40.0,
-    "layer_norm": 12.0,
-    "pool2d": 20.0,
-    "reduce": 20.0,
-}
-OTHER_CYCLES_PER_VECTOR = 4.0
+OTHER_COSTS = (2.0, 4.0)
+ADD_CYCLES = 24.0  # more for each vector where an int8 residual is added before storing
 
 CALL_CYCLES = 40  # prologue, loop set-up and the branches that a new kernel mispredicts
 
@@ -129,14 +131,15 @@ def _accumulated(operator: Mapping[str, Any]) -> str:
 
 def _compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
     shape = operator.get("output_shape") or [1]
+    dtype = _accumulated(operator)
     vectors = ceil(shape[-1] / limits.lanes)
-    kind, dtype = operator["kind"], _accumulated(operator)
-    if not operator["macs"]:
-        cycles = CYCLES_PER_VECTOR.get(kind, OTHER_CYCLES_PER_VECTOR)
-        return float(prod(shape[:-1]) * vectors * cycles / limits.clock_hz)
-    filled = shape[-1] / (vectors * limits.lanes)
-    share = EFFICIENCY.get((kind, dtype), 0.5) * filled
-    return float(operator["macs"] / limits.macs_per_s[dtype] / share)
+    filled = shape[-1] / (vectors * limits.lanes) if shape[-1] else 1.0
+    each_mac, each_vector = COSTS.get((operator["kind"], dtype), OTHER_COSTS)
+    if dtype == "int8" and "add" in operator.get("fused", "").split("+")[1:]:
+        each_vector += ADD_CYCLES
+    multiplying = operator["macs"] / limits.macs_per_s[dtype] / filled * each_mac
+    finishing = prod(shape[:-1]) * vectors * each_vector / limits.clock_hz
+    return float(multiplying + finishing)
 
 
 def _traffic_s(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
