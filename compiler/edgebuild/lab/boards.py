@@ -13,18 +13,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """``disable``: compatible strings of nodes; ``drop``: properties; ``console``: the first
-    serial port's name."""
+    """``disable``: compatible strings of nodes; ``drop``: properties; ``words``: what the kernel's
+    command line gets, such as the name of the first serial port."""
 
     disable: tuple[str, ...]
     drop: tuple[str, ...]
-    console: str
+    words: str
 
 
 BOARDS: Mapping[str, Board] = {
     # QEMU 10.0: reading the level-2 interrupt controllers, the HDMI blocks' I2C and clocks is an
     # external abort; the firmware's GPIO expander, which switches the card's and the radio's
-    # power, answers with an error; the card is at the first SD host controller, not the second.
+    # power, answers with an error; the card is at the first SD host controller, not the second; arming the watchdog
+    # resets the machine at once.
     "raspi4b": Board(
         disable=(
             "brcm,l2-intc",
@@ -37,6 +38,6 @@ BOARDS: Mapping[str, Board] = {
             "brcm,bcm2711-hvs",
         ),
         drop=("vqmmc-supply", "vmmc-supply", "mmc-pwrseq"),
-        console="ttyAMA0",
+        words="console=ttyAMA0,115200 module_blacklist=bcm2835_wdt",
     ),
 }

@@ -68,7 +68,7 @@ def board_arguments(profile: Profile, desk: Desk) -> list[str]:
         "-drive", f"file={_card(desk)},if=sd,format=raw,snapshot=on",
         *_direct(desk, boot, "kernel8.img", "initrd.img"),
         "-dtb", _write(desk, "board.dtb", edited),
-        "-append", f"{line} console={board.console},115200",
+        "-append", f"{line} {board.words}",
     ]  # fmt: skip
 
 
