@@ -300,7 +300,9 @@ class Tile:
     ) -> None:  # fmt: skip
         """The steps of one run: a loop of several at a time, then the rest."""
         w, steps = self._frame.w, self._walk.steps
-        unroll = max(UNROLL, self._form.block)
+        # without vectors, LLVM would load and multiply several steps ahead, and spill
+        scalar = self._frame.isa.vector_bits == 0
+        unroll = 1 if scalar else max(UNROLL, self._form.block)
         whole = steps // unroll if steps > unroll else 0
         size = vectors * self._form.lanes * self._walk.group
 
