@@ -4,7 +4,6 @@
 import asyncio
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -26,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 @contextmanager
 def booted(release: Path) -> Iterator[str]:
-    """``edgebuild run``; gives the address of its MCP endpoint, and stops it as Ctrl-C does."""
+    """``edgebuild run``; gives the address of its MCP endpoint, and stops it in order."""
     process = subprocess.Popen(
         [sys.executable, "-m", "edgebuild", "run", str(release), "--json"],
         env=os.environ | {"PYTHONPATH": str(ROOT / "compiler")},
@@ -40,7 +39,7 @@ def booted(release: Path) -> Iterator[str]:
         assert line.startswith("{"), line + process.communicate(timeout=60)[1]
         yield json.loads(line)["mcp"]
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()
         process.communicate(timeout=60)
 
 

@@ -258,3 +258,24 @@ def test_doctor_fails_when_the_disk_is_full(
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1))
     assert cli.main(["doctor", "--offline"]) == 1
     assert "✗  disk" in capsys.readouterr().out
+
+
+def test_lock_check_fails_when_the_archive_is_newer_E015(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edgebuild.host import paths
+    from edgebuild.trust import lockfile as making
+
+    place = paths.data_dir() / "locks" / "trixie.lock.json"
+    before = place.read_bytes()
+    renewed = before.replace(b'"archive_date": "', b'"archive_date": "later than ', 1)
+    monkeypatch.setattr(making, "make", lambda *_: renewed)
+    monkeypatch.setenv("EDGEBUILD_MIRROR", "file:///nowhere")
+    assert cli.main(["lock", "--check"]) == 1
+    assert "error E015" in capsys.readouterr().err
+    assert place.read_bytes() == before
+    monkeypatch.setattr(making, "make", lambda *_: before)
+    assert cli.main(["lock", "--check"]) == 0
+    assert "is up to date" in capsys.readouterr().out
+    assert cli.main(["lock", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] is False
