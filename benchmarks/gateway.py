@@ -83,17 +83,23 @@ class Client:
                 time.sleep(0.0005)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
+    def piece(self) -> bytes:
+        data = self.socket.recv(262144)
+        if not data:
+            raise SystemExit("the server closed the connection")
+        return data
+
     def ask(self, data: bytes) -> dict[str, Any]:
         self.socket.sendall(data)
         answer = b""
         while b"\r\n\r\n" not in answer:
-            answer += self.socket.recv(262144)
+            answer += self.piece()
         head, _, body = answer.partition(b"\r\n\r\n")
         found = re.search(rb"(?i)content-length: *(\d+)", head)
         if found is None or b" 200 " not in head:
             raise SystemExit(f"unexpected answer: {answer[:500]!r}")
         while len(body) < int(found.group(1)):
-            body += self.socket.recv(262144)
+            body += self.piece()
         return dict(json.loads(body))
 
 
