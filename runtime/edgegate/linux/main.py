@@ -176,6 +176,7 @@ def run(argv: list[str]) -> int:
     except setup.SetupError as error:
         raise Failure("G105", error.message, error.where, error.hint) from None
     if "--stdio" in options:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # else Ctrl-C ends in a traceback
         server.serve_lines(gateway, 0, 1)
         return 0
     host, port = address(gateway, options)
