@@ -26,7 +26,7 @@ check: $(VENV)/development
 	$(BIN)/python -m tests.tools.everything --fast
 
 bench: $(VENV)/development
-	$(BIN)/python -m benchmarks
+	PYTHONPATH=compiler:runtime:. $(BIN)/python -m benchmarks
 
 # A stamp of the lock decides whether the environment is up to date.
 $(VENV)/product: locks/python.txt pyproject.toml
