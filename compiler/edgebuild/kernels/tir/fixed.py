@@ -34,7 +34,7 @@ class Scale:
 
     multiplier: Integers
     zero: int
-    left: Integers  # shifted left by this first, wrapping in 32 bits
+    left: Integers  # NEON shifts left by this first
     right: Integers  # exponent of the rounding division
     addend: Integers  # 64 bits
     biased: Integers  # the same + 2**62
@@ -45,11 +45,11 @@ class Scale:
 
 def scale(multiplier: Integers, shift: Integers, zero: int, *, once: bool) -> Scale:
     """The constants for MultiplyByQuantizedMultiplier, then + zero. ``once``: one rounding."""
-    left = np.zeros_like(shift) if once else np.maximum(shift, 0)
-    right = np.maximum(-shift, 0)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     one = np.int64(1)
-    total = 31 - shift if once else 31 + right
-    nudge = one << np.maximum(total - 1, 0) if once else np.full_like(shift, 1 << 30)
+    # a shift to the left is so much less of one to the right: the same unless x << left overflows
+    total = 31 - shift
+    nudge = one << np.maximum(total - 1, 0) if once else one << np.maximum(30 - left, 0)
     half = np.where((right > 0) & (not once), one << (30 + right), 0)
     bias = np.int64(1 << 62)
     return Scale(
@@ -76,11 +76,9 @@ class Fixed:
         # a tail starts at a multiple of any power of two that it contains, and of nothing else
         return self._isa.arch == "x86_64" and lanes > 1 and lanes & (lanes - 1) == 0
 
-    def multiply(self, x: Expr, lanes: int, get: Fetch, *, once: bool, shifts_left: bool) -> Expr:
+    def multiply(self, x: Expr, lanes: int, get: Fetch, *, once: bool) -> Expr:
         """int32 lanes -> int32 lanes, the zero point added."""
         w = self._w
-        if shifts_left and not once:
-            x = w.let(x << get("left"))
         if self._isa.arch == "aarch64" and lanes % 4 == 0 and not once:
             return self._neon(x, lanes, get)
         if self.split(lanes):
@@ -88,6 +86,27 @@ class Fixed:
         product = w.let(cast(x, "int64") * cast(get("multiplier"), "int64"))
         done = w.let(cast(self._shifted(product, lanes, get, ""), "int32"))
         return w.let(done + get("zero"))
+
+    def multiply_small(
+        self, x: Expr, multiplier: int, right: int, left: int, zero: int, lanes: int
+    ) -> Expr:
+        """The same for ((x - zero) << left) by numbers, |x - zero| < 256: 32 bits are enough.
+
+        With m = h * 2**16 + l, (x*m + 2**(30-left)) >> (31-left) is
+        (x*h << (left-15)) + ((x*l + 2**(30-left)) >> (31-left)): the first part has no fraction.
+        """
+        w, drop = self._w, 31 - left
+        high, low = (multiplier >> 16) << (16 - drop), multiplier & 0xFFFF
+
+        def number(value: int) -> Expr:
+            return const(value, "int32", lanes)
+
+        fraction = w.let((x * number(low) + number((1 << (drop - 1)) - zero * low)) >> number(drop))
+        y = w.let(w.let(x * number(high) + number(-zero * high)) + fraction)
+        if right == 0:
+            return y
+        sign = w.let(y >> number(31))
+        return w.let(w.let(y + sign + number(1 << (right - 1))) >> number(right))
 
     def _shifted(self, product: Expr, lanes: int, get: Fetch, half: str) -> Expr:
         w, zero, shift = self._w, const(0, "int64", lanes), get("shift" + half)
@@ -119,6 +138,7 @@ class Fixed:
     def _neon(self, x: Expr, lanes: int, get: Fetch) -> Expr:
         """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1."""
         w, parts = self._w, []
+        x = w.let(x << get("left"))
         multiplier, right, zero = get("multiplier"), get("minus_right"), get("zero")
         for at in range(0, lanes, 4):
             window = list(range(at, at + 4))

@@ -158,7 +158,20 @@ class Programs:
             half = lanes // 2 if "." in name else lanes
             return const(int(values[0]), dtype, half)
 
-        return self._fixed.multiply(x, lanes, get, once=False, shifts_left=shift > 0)
+        return self._fixed.multiply(x, lanes, get, once=False)
+
+    def scaled(self, n: Mapping[str, float], side: str, value: Expr, lanes: int) -> Expr:
+        """One addend of an int8 sum at the common scale."""
+        multiplier, shift = int(n[f"{side}_multiplier"]), int(n[f"{side}_shift"])
+        zero, left = int(n[f"{side}_zero"]), int(n["left_shift"])
+        x = self._w.let(cast(value, "int32"))
+        # 2**29 bounds (x - zero) << left; NEON does it in as many steps with its own instructions
+        if self._isa.arch != "aarch64" and 15 <= left <= 20 and -31 < shift <= 0:
+            return self._fixed.multiply_small(x, multiplier, -shift, left, zero, lanes)
+        x = x - const(zero, "int32", lanes)
+        return self.fixed(
+            self._w.let(x << const(left, "int32", lanes)), multiplier, shift, 0, lanes
+        )  # fmt: skip
 
     def _requantise(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
         """The multipliers are per channel (or one for all, repeated per channel here)."""
@@ -196,8 +209,7 @@ class Programs:
             return self._w.let(self._constants.load(base + at, dtype, lanes))
 
         x = self._w.let(cast(value(accumulator), "int32"))
-        # a structure cannot depend on the shifts' values: equal specs share one function
-        result = self._fixed.multiply(x, point.lanes, get, once=once, shifts_left=True)
+        result = self._fixed.multiply(x, point.lanes, get, once=once)
         return self._w.let(cast(self.clip(result, numbers, point.lanes), step.dtype))
 
     def _requantise_real(
@@ -326,13 +338,7 @@ def _rescale(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> 
 
 def _sum(sign: int) -> Callable[[Programs, Mapping[str, float], list[Expr], int], Expr]:
     def emit(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
-        parts = []
-        for side, value in zip("ab", v, strict=True):
-            x = cast(value, "int32") - const(int(n[f"{side}_zero"]), "int32", lanes)
-            x = p._w.let(x << const(int(n["left_shift"]), "int32", lanes))
-            parts.append(
-                p.fixed(x, int(n[f"{side}_multiplier"]), int(n[f"{side}_shift"]), 0, lanes)
-            )
+        parts = [p.scaled(n, side, value, lanes) for side, value in zip("ab", v, strict=True)]
         total = p._w.let(parts[0] + parts[1] if sign > 0 else parts[0] - parts[1])
         y = p.fixed(total, int(n["multiplier"]), int(n["shift"]), int(n["zero"]), lanes)
         return p.clip(y, n, lanes)
