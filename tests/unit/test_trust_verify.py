@@ -297,7 +297,11 @@ def test_a_policy_that_describes_the_release_passes_and_is_reported(sealed: Path
     ],
 )
 def test_each_requirement_that_is_not_met_fails(sealed: Path, policy: Policy, name: str) -> None:
-    assert failed(verify(sealed, VERIFIER, policy)) == {f"policy {name}"}
+    report = verify(sealed, VERIFIER, policy)
+    assert failed(report) == {f"policy {name}"}
+    with pytest.raises(EdgebuildError) as raised:
+        report.require()
+    assert "not what the policy requires" in (raised.value.hint or "")
 
 
 def test_a_swapped_model_and_a_wrong_builder_fail_a_policy_despite_the_right_key(

@@ -155,4 +155,5 @@ def _not_proven() -> Iterator[None]:
     except NotProven:
         raise
     except Exception as error:
-        raise NotProven(f"not proven by Sigstore: {error}") from error
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise NotProven(f"not proven by Sigstore: {reason}") from error

@@ -52,10 +52,13 @@ class VerifyReport:
         if failed or not self.checks:
             first = f"{failed[0].name}: {failed[0].detail}" if failed else "nothing was checked"
             more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
+            only_policy = all(check.name.startswith("policy ") for check in failed)
             raise VERIFICATION_FAILED(
                 first + more,
                 where=self.directory,
-                hint="do not install it; get it again, and the key from its owner",
+                hint="it is whole and signed, but not what the policy requires"
+                if failed and only_policy
+                else "do not install it; get it again, and the key from its owner",
             )
 
 
@@ -130,6 +133,8 @@ def _sums(directory: Path, verifier: Verifier, log: _Log) -> dict[str, str]:
 def _complete(found: set[str], sums: Mapping[str, str], log: _Log) -> None:
     expected = {*sums, release.SUMS, release.SUMS + release.BUNDLE}
     with log.check("completeness", f"all {len(expected)} files are there and no other"):
+        if not sums:
+            raise NotProven(f"there is no believable {release.SUMS} to compare with")
         wrong = [f"missing {name}" for name in sorted(expected - found)]
         wrong += [f"extra {name!a}" for name in sorted(found - expected)]
         if wrong:
