@@ -9,6 +9,7 @@ Needs the extra ``edgebuild[keyless]``, imported on use only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from sigstore.hashes import Hashed
     from sigstore.models import Bundle
     from sigstore.verify import Verifier
+
+logging.getLogger("sigstore").addHandler(logging.NullHandler())  # else its notes reach stderr
 
 # Fulcio's extension with the OpenID issuer, as plain text (sigstore/fulcio, docs/oid-info.md).
 _ISSUER = "1.3.6.1.4.1.57264.1.1"
