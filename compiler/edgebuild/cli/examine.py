@@ -32,13 +32,12 @@ def targets(arguments: argparse.Namespace) -> None:
 
 def fit(arguments: argparse.Namespace) -> None:
     """Print the fit; exit with status 4 if it does not fit."""
-    from edgebuild.kernels import importer
-    from edgebuild.kernels import inspect as facts
+    from edgebuild.kernels import bundle
     from edgebuild.planning import fit as fits
 
     request = build.read(arguments)
-    graphs = [importer.load(model.path, model.name) for model in request.models]
-    result = fits.fit([facts.facts(graph) for graph in graphs], request.profile)
+    cards = [bundle.plan(m.path, request.profile.cpu, name=m.name) for m in request.models]
+    result = fits.fit(cards, request.profile)
     if arguments.json:
         print(json.dumps(result.to_json(), indent=1))
     else:

@@ -22,11 +22,10 @@ from edgebuild.planning.plan import bundle_files, executable
 
 def inspect(c: Context) -> None:
     """Read the model and write down what the fit needs to know."""
-    from edgebuild.kernels import importer
-    from edgebuild.kernels import inspect as facts
+    from edgebuild.kernels import bundle as kernels
 
-    graph = importer.load(c.work / c.step.sources[0], c.step.parameters["model"])
-    c.write(c.step.outputs[0], facts.facts(graph))
+    name = c.step.parameters["model"]
+    c.write(c.step.outputs[0], kernels.plan(c.work / c.step.sources[0], c.cpu(), name=name))
 
 
 def fit(c: Context) -> None:

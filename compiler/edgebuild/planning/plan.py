@@ -34,7 +34,7 @@ def plan(request: BuildRequest, lock: Lock, tools: Mapping[str, str], version: s
     """All steps of a build of ``request``. ``tools`` maps a kind of step to its code's digest."""
     profile = request.profile
     steps = [
-        *(_inspect(model) for model in request.models),
+        *(_inspect(model, profile) for model in request.models),
         _fit(request),
         *(_fetch(group, lock) for group in groups(profile, debug_shell=request.debug_shell)),
         *(step for model in request.models for step in _kernels(model, profile)),
@@ -116,14 +116,14 @@ def _model_path(model: ModelFile) -> str:
     return f"inputs/{model.name}{model.path.suffix.lower()}"
 
 
-def _inspect(model: ModelFile) -> Step:
+def _inspect(model: ModelFile, profile: Profile) -> Step:
     return Step(
         name=f"inspect-{model.name}",
         kind="inspect",
         title=f"read {model.path.name}",
         sources=(_model_path(model),),
         outputs=(f"facts/{model.name}.json",),
-        parameters={"model": model.name},
+        parameters={"model": model.name, "cpu": cpu_parameters(profile)},
     )
 
 
