@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """``edgebuild bench``: timing beside other runtimes, statistics and tables."""
 
+import ctypes
 import importlib.util
+import io
+import json
+import os
 import platform
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.host.processor import this_processor
@@ -61,6 +67,58 @@ def test_run_measures_us_and_a_peer(toy, twin, tmp_path):
     assert "litert" in text
     assert "increase" in text
     assert "geometric mean" in text
+
+
+@pytest.fixture
+def twins(twin, tmp_path) -> dict[str, dict[str, str]]:
+    """The contestants of the toy: both formats, where their runtimes are installed."""
+    node = helper.make_node
+    nodes = [node("Add", ["x", "x"], ["two"]), node("Add", ["two", "one"], ["y"])]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1024]) for name in "xy"]
+    one = helper.make_tensor("one", onnx.TensorProto.FLOAT, [1], [1.0])
+    graph = helper.make_graph(nodes, "toy", ends[:1], ends[1:], [one])
+    opset = [helper.make_opsetid("", 17)]
+    path = tmp_path / "toy.onnx"
+    path.write_bytes(
+        helper.make_model(graph, opset_imports=opset, ir_version=9).SerializeToString()
+    )
+    files = {"litert": twin, "onnxruntime": path}
+    installed = {name for name in files if importlib.util.find_spec(bench.PEERS[name][0])}
+    return {name: {"path": str(files[name])} for name in sorted(installed)}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the toy is compiled for x86-64")
+def test_worker(twins, tmp_path, monkeypatch, capsys):
+    compile_toy(tmp_path / "toy.tflite", host(), tmp_path, name="toy")
+    built = bench_build.link("toy", tmp_path)
+    ours = {"path": str(built.library), "profile": str(built.profile), "card": CARD}
+    model = {"name": "toy", "seed": 1, "seconds": 0.001, "threads": 1}
+    job = {"models": [{**model, "contestants": {"edgebuild": ours, **twins}}]}
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(job)))
+    monkeypatch.setattr(bench_worker, "PROFILE_ROUNDS", 2)
+    before = os.sched_getaffinity(0)
+    try:
+        assert bench_worker.main() == 0
+    finally:
+        os.sched_setaffinity(0, before)
+    (answer,) = json.loads(capsys.readouterr().out)["models"]
+    assert set(answer["samples_ns"]) == {"edgebuild", *twins}
+    assert all(len(each) >= bench_worker.MIN_SAMPLES for each in answer["samples_ns"].values())
+    assert answer["difference"] == {name: pytest.approx(0, abs=1e-6) for name in twins}
+    assert [len(each) for each in answer["layers_ns"]] == [2, 2]
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the toy is compiled for x86-64")
+def test_a_bundle_that_fails_stops_the_worker(tmp_path):
+    compile_toy(tmp_path / "toy.tflite", host(), tmp_path, name="toy")
+    built = bench_build.link("toy", tmp_path)
+    bundle = bench_worker.Bundle(str(built.profile), CARD, [np.zeros((1, 1024), np.float32)])
+    inputs, outputs, _ = bundle._arguments
+    bundle._arguments = (inputs, outputs, ctypes.c_void_p(0))
+    with pytest.raises(RuntimeError, match="-1"):
+        bundle.run(1)
+    with pytest.raises(RuntimeError, match="-1"):
+        bundle.profile(1, 2)
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the toy is compiled for x86-64")
