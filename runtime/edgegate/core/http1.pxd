@@ -4,3 +4,8 @@ cimport cython
 
 @cython.locals(octet="unsigned char", previous="unsigned char")
 cpdef object check_octets(bytes head)
+
+@cython.locals(
+    headers=dict, index=Py_ssize_t, colon=Py_ssize_t, line=str, name=str, value=str,
+)
+cpdef dict parse_fields(list lines)

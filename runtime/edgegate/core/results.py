@@ -57,7 +57,11 @@ class OutputText:
 
 
 def joined(texts: list[str], data: bytes) -> str:
-    return ",".join([texts[octet] for octet in data])
+    """The text of each byte, with commas between."""
+    pieces = []
+    for octet in data:
+        pieces.append(texts[octet])
+    return ",".join(pieces)
 
 
 def best(values: "tuple[float | int, ...]", count: int) -> list[int]:
