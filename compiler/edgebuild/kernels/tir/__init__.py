@@ -14,7 +14,15 @@ import tvm
 
 from edgebuild.kernels import specs
 from edgebuild.kernels.tir import (
-    conv2d, depthwise, elementwise, isa, matmul, movement, normalise, pooling, reduction,
+    conv2d,
+    depthwise,
+    elementwise,
+    isa,
+    matmul,
+    movement,
+    normalise,
+    pooling,
+    reduction,
 )  # fmt: skip
 from edgebuild.kernels.tir.frame import Build, Kernel, Phase
 from edgebuild.model.profile import Cpu
@@ -44,8 +52,8 @@ def kernel(spec: specs.Spec, cpu: Cpu, name: str) -> Kernel:
 
 def compile(functions: Sequence[Any], cpu: Cpu) -> bytes:
     """An object file with the functions' symbols, for the processor."""
-    from tempfile import TemporaryDirectory
     from pathlib import Path
+    from tempfile import TemporaryDirectory
 
     module = module_of(functions, cpu)
     with TemporaryDirectory() as folder:

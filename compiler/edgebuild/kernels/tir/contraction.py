@@ -286,7 +286,7 @@ class Tile:
         w, shift, number = self._frame.w, 0, 0
         with ExitStack() as stack:
             for count, stride in self._walk.outer:
-                number = number * count  # type: ignore[assignment]
+                number = number * count
                 if count > 1:
                     k = stack.enter_context(w.loop(0, count, "k"))
                     shift, number = shift + k * stride, number + k

@@ -16,7 +16,13 @@ from tvm import tirx
 from edgebuild.kernels.specs import Conv2d, Dense, Window
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
-    Split, Tile, Walk, Weights, bias_first, rows_of, split,
+    Split,
+    Tile,
+    Walk,
+    Weights,
+    bias_first,
+    rows_of,
+    split,
 )  # fmt: skip
 from edgebuild.kernels.tir.emit import Expr, Index, Memory, const
 from edgebuild.kernels.tir.frame import Build, Frame, merged, unravel, window_reach
@@ -109,7 +115,7 @@ def _tiles(
     spans = -(-g.columns // chunk) if g.columns else 0
     counts = _order(kernel, cut, walk, g, spec, spans)
     frame = kernel.frame(prod(n for _, n in counts))
-    flat = dict(enumerate(_joined(steps, domain)))
+    flat: dict[int, tuple[int, ...]] = dict(enumerate(_joined(steps, domain)))
     programs = frame.programs(spec.epilogue, domain, flat if len(domain) == 2 else None)
     tile = Tile(frame, how, walk, cut, weights, programs, 0 if bias is None else 1)
     with frame.each_task() as task:
@@ -127,7 +133,7 @@ def _joined(steps: list[tuple[int, ...]], domain: tuple[int, ...]) -> list[tuple
 
 
 def _chunk(kernel: Build, how: Form, walk: Walk, g: Geometry, rows: int) -> int:
-    """Columns of one task: a whole row, or as many tiles of a long one as leave L2 to the weights."""
+    """Columns of one task: a whole row, or as many tiles of a long one as leave L2 room."""
     tiles = -(-g.columns // rows)
     if g.rows > 1 or tiles <= 1:
         return rows * max(1, tiles)

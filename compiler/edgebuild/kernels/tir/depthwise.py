@@ -9,8 +9,6 @@ from a padded copy, because a skipped position would change the sum by the zero 
 
 from __future__ import annotations
 
-
-
 import numpy as np
 from tvm import tirx
 
@@ -201,5 +199,3 @@ class Rows:
         if self.frame.isa.fma:
             return llvm("float32", lanes, "llvm.fma", x, tap, total)
         return total + x * tap
-
-

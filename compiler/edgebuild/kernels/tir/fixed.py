@@ -2,10 +2,10 @@
 """TFLite's fixed-point multiplication as vector code, exact for every input.
 
 The reference computes RoundingDivideByPOT(SaturatingRoundingDoublingHighMul(x, m), e). Its first
-part equals floor((x*m + 2**30) / 2**31) for either sign; its second floor((y + 2**(e-1) + s) / 2**e)
-with s = -1 for negative y and e > 0. Two floors in a row are one, so all of it is
+part equals y = floor((x*m + 2**30) / 2**31) for either sign, its second
+floor((y + 2**(e-1) + s) / 2**e) with s = -1 for negative y and e > 0. Two floors in a row are one:
 
-    (x*m + 2**30 + half*2**31 - (x*m < 0 ? 2**31 : 0)) >> (31 + e),   half = 2**(e-1), or 0 for e = 0
+    (x*m + 2**30 + half*2**31 - (x*m < 0 ? 2**31 : 0)) >> (31 + e),  half = 2**(e-1), 0 for e = 0
 
 in 64 bits (where x*m is negative but y is 0, the extra -1 changes nothing). Before AVX-512, x86 has
 no arithmetic shift of 64-bit lanes: there 2**62 is added first and its image taken off after.

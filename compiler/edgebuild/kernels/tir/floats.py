@@ -93,7 +93,7 @@ class Floats:
         return self._w.let(bits(biased, _F, lanes))
 
     def log(self, x: Expr) -> Expr:
-        """Cephes logf: the mantissa in [sqrt(1/2), sqrt 2), a polynomial, the exponent times ln 2."""
+        """Cephes logf: a polynomial of the mantissa, and the exponent times ln 2."""
         w, lanes = self._w, dtype_of(x)[1]
         tiny = w.let(x < self.number(1.17549435e-38, x))
         scaled = self.select(tiny, x * self.number(8388608.0, x), x)

@@ -9,7 +9,7 @@ so any split over threads gives the same bytes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,13 +155,24 @@ def window_reach(spec: Conv2d | Depthwise2d, axis: int) -> int:
     return touched if spec.window.padding[axis] or touched > whole else whole
 
 
+@contextmanager
+def nest(
+    frame: Frame, sizes: Sequence[int], strides: Sequence[Sequence[int]], bases: Sequence[Index]
+) -> Iterator[list[Index]]:
+    """Loops over ``sizes``; gives each of ``bases`` moved by its strides."""
+    moved = list(bases)
+    with ExitStack() as stack:
+        for axis, size in enumerate(sizes):
+            i = stack.enter_context(frame.w.loop(0, size, "n"))
+            moved = [base + i * step[axis] for base, step in zip(moved, strides, strict=True)]
+        yield [frame.w.let_index(base) for base in moved]
+
+
 #: Elements of one task of a long axis: enough work to outweigh handing it to a thread.
 CHUNK = 4096
 
 
-def task_axes(
-    sizes: list[int], steps: list[list[int]]
-) -> tuple[list[int], list[list[int]]]:
+def task_axes(sizes: list[int], steps: list[list[int]]) -> tuple[list[int], list[list[int]]]:
     """Cut a single long axis in two, so that there are tasks; the cut must divide it."""
     if len(sizes) > 1 or sizes[0] < 2 * CHUNK:
         return ([1, *sizes], [[0, *s] for s in steps]) if len(sizes) == 1 else (sizes, steps)

@@ -145,9 +145,7 @@ def transposed(frame: Frame, rows: list[Expr]) -> list[Expr]:
     return rows
 
 
-def _multiply(
-    spec: Matmul, kernel: Build, how: Form, cut: Split, right: Packed, rows: int
-) -> None:
+def _multiply(spec: Matmul, kernel: Build, how: Form, cut: Split, right: Packed, rows: int) -> None:
     """Tasks are batches times tiles of rows; the blocks of columns turn inside."""
     tiles = -(-spec.m // rows)
     frame = kernel.frame(prod(spec.batch) * tiles)

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from math import prod
 
+import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels.specs import Copy, Gather, Pad
 from edgebuild.kernels.tir.emit import Expr, Index, Memory, cast, const, splat
-from edgebuild.kernels.tir.frame import Build, Frame, along, merged, task_axes, unravel
-from edgebuild.kernels.tir.scalars import offset, strides_over
+from edgebuild.kernels.tir.frame import Build, Frame, along, merged, nest, task_axes, unravel
+from edgebuild.kernels.tir.scalars import offset
 
 
 def stored(dtype: str) -> str:
@@ -18,44 +19,27 @@ def stored(dtype: str) -> str:
     return "int8" if dtype == "bool" else dtype
 
 
-def _lanes(frame: Frame, dtype: str) -> int:
+def lanes_of(frame: Frame, dtype: str) -> int:
     """Elements of one vector register."""
-    return max(1, frame.isa.vector_bits // tirx.const(0, dtype).ty.itemsize // 8) if (
-        hasattr(tirx.const(0, dtype).ty, "itemsize")
-    ) else frame.isa.lanes  # fmt: skip
+    return max(1, frame.isa.vector_bits // (8 * np.dtype(dtype).itemsize))
 
 
 def copy(spec: Copy, kernel: Build) -> None:
-    """Axes are merged; the innermost moves in vectors where both sides allow it."""
+    """Axes are merged; the innermost is one along which the output is contiguous."""
     sizes, steps = merged(spec.shape, spec.input_strides, spec.output_strides)
     sizes, (ins, outs) = task_axes(sizes, steps)
-    # the axis on which the output is contiguous goes last: stores are dearer than loads
-    order = sorted(range(1, len(sizes)), key=lambda a: abs(outs[a]) != 1 or sizes[a] == 1)
-    order = [0, *order[1:], order[0]] if len(sizes) > 1 and sizes[0] > 1 else (
-        [0, *order[1:], order[0]]
-    )
-    sizes, ins, outs = ([v[a] for a in order] for v in (sizes, ins, outs))
-    dtype, inner = stored(spec.dtype), sizes[1:-1]
+    # stores are dearer than loads
+    inner = min(range(1, len(sizes)), key=lambda axis: (abs(outs[axis]) != 1, -axis))
+    order = [axis for axis in range(len(sizes)) if axis != inner] + [inner]
+    sizes, ins, outs = ([v[axis] for axis in order] for v in (sizes, ins, outs))
     frame = kernel.frame(sizes[0])
     w = frame.w
     with frame.each_task() as task:
         source = w.let_index(task * ins[0] + spec.input_offset)
         place = w.let_index(task * outs[0] + spec.output_offset)
-        _nest(frame, inner, [ins[1:-1], outs[1:-1]], [source, place],
-              lambda at: _line(frame, dtype, at[0], at[1], sizes[-1], ins[-1], outs[-1]))  # fmt: skip
+        with nest(frame, sizes[1:-1], [ins[1:-1], outs[1:-1]], [source, place]) as at:
+            _line(frame, stored(spec.dtype), at[0], at[1], sizes[-1], ins[-1], outs[-1])
     frame.finish()
-
-
-def _nest(
-    frame: Frame, sizes: list[int], strides: list[list[int]], bases: list[Index], body: object
-) -> None:
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        for axis, size in enumerate(sizes):
-            i = stack.enter_context(frame.w.loop(0, size, "c"))
-            bases = [b + i * s[axis] for b, s in zip(bases, strides, strict=True)]
-        body([frame.w.let_index(b) for b in bases])  # type: ignore[operator]
 
 
 def _line(
@@ -63,7 +47,7 @@ def _line(
 ) -> None:
     """One axis. A stride of one moves vectors, of zero spreads one value, else single elements."""
     w, memory = frame.w, frame.inputs["input"]
-    lanes = frame.isa.lanes * (4 if dtype in ("int8", "uint8") else 1)
+    lanes = lanes_of(frame, dtype)
     if step == 0 and out == 1:
         one = w.let(memory.load(source, dtype))
         along(w, count, lanes, lambda i, n: frame.output.store(place + i, splat(one, n)))
@@ -79,18 +63,21 @@ def move(
 ) -> None:
     """A contiguous copy."""
     w = frame.w
-    along(w, count, lanes,
-          lambda i, n: frame.output.store(place + i, w.let(memory.load(source + i, dtype, n))))  # fmt: skip
+
+    def some(i: Index, n: int) -> None:
+        frame.output.store(place + i, w.let(memory.load(source + i, dtype, n)))
+
+    along(w, count, lanes, some)
 
 
 def pad(spec: Pad, kernel: Build) -> None:
     """Tasks are the output's lines along its last axis."""
     dtype = stored(spec.dtype)
-    outer, ins = spec.output[:-1], strides_over(spec.input, spec.input)
+    outer = spec.output[:-1]
     full = [prod(spec.input[a + 1 :]) for a in range(len(spec.input))]
     frame = kernel.frame(prod(outer))
     w = frame.w
-    lanes = frame.isa.lanes * (4 if dtype in ("int8", "uint8") else 1)
+    lanes = lanes_of(frame, dtype)
     width, lead, body = spec.output[-1], spec.before[-1], spec.input[-1]
     value = spec.value if dtype.startswith("float") else int(spec.value)
 
@@ -114,7 +101,6 @@ def pad(spec: Pad, kernel: Build) -> None:
         with w.when(w.let(tirx.Not(inside))):
             fill(place, width)
     frame.finish()
-    del ins
 
 
 def _index(value: Index) -> Expr:
@@ -126,7 +112,7 @@ def gather(spec: Gather, kernel: Build) -> None:
     dtype = stored(spec.dtype)
     frame = kernel.frame(spec.outer * spec.count)
     w = frame.w
-    lanes = frame.isa.lanes * (4 if dtype in ("int8", "uint8") else 1)
+    lanes = lanes_of(frame, dtype)
     base = 0
     data = frame.inputs.get("data", frame.constants)
     if spec.constant:

@@ -89,7 +89,7 @@ def softmax(spec: Softmax, kernel: Build) -> None:
 
 
 def _exponentials(spec: Softmax) -> Array:
-    """exp of every difference 0, -1 ... -255, as the reference has it; 0 where it is not counted."""
+    """exp of each difference 0, -1 ... -255 by the reference; 0 where it is not counted."""
     difference = -np.arange(256, dtype=np.int64)
     rescaled = fixedpoint.doubling_high_mul(
         np.maximum(difference, spec.diff_min) << spec.left_shift, spec.multiplier

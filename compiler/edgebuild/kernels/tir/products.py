@@ -10,7 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgebuild.kernels.tir.emit import (
-    Expr, Index, Memory, Writer, bits, cast, const, llvm, shuffle, splat,
+    Expr,
+    Index,
+    Memory,
+    Writer,
+    bits,
+    cast,
+    const,
+    llvm,
+    shuffle,
+    splat,
 )  # fmt: skip
 from edgebuild.kernels.tir.isa import Isa
 

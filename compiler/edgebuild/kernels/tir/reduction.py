@@ -8,9 +8,9 @@ from math import prod
 from tvm import tirx
 
 from edgebuild.kernels.specs import Reduce
-from edgebuild.kernels.tir.emit import Expr, Index, Registers, cast, const
+from edgebuild.kernels.tir.emit import Expr, Index, Registers, cast, const, shuffle
 from edgebuild.kernels.tir.floats import Floats
-from edgebuild.kernels.tir.frame import Build, Frame, along, store, unravel
+from edgebuild.kernels.tir.frame import Build, Frame, along, nest, store, unravel
 from edgebuild.kernels.tir.scalars import Point, offset, strides_over
 
 
@@ -66,19 +66,6 @@ def reduce(spec: Reduce, kernel: Build) -> None:
     frame.finish()
 
 
-def _nest(frame: Frame, spec: Reduce, strides: tuple[int, ...], base: Index, skip: int,
-          body: object) -> None:  # fmt: skip
-    """Loops over the reduced axes before ``skip``."""
-    from contextlib import ExitStack
-
-    with ExitStack() as stack:
-        for axis in spec.axes:
-            if axis != skip:
-                i = stack.enter_context(frame.w.loop(0, spec.input[axis], "r"))
-                base = base + i * strides[axis]
-        body(frame.w.let_index(base))  # type: ignore[operator]
-
-
 def _vector(
     frame: Frame, spec: Reduce, strides: tuple[int, ...], base: Index, c: Index, lanes: int
 ) -> Registers:
@@ -86,12 +73,18 @@ def _vector(
     total = frame.w.registers(kind, lanes, 1, "sum")
     total.set(0, const(start_of(spec), kind, lanes))
 
-    def add(at: Index) -> None:
+    sizes, steps = _reduced(spec, strides, spec.axes)
+    with nest(frame, sizes, [steps], [base]) as (at,):
         x = frame.w.let(cast(frame.inputs["input"].load(at + c, spec.dtype, lanes), kind))
         total.set(0, join(frame, spec, total.get(0), x))
-
-    _nest(frame, spec, strides, base, -1, add)
     return total
+
+
+def _reduced(
+    spec: Reduce, strides: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[list[int], list[int]]:
+    """Sizes and strides of some axes."""
+    return [spec.input[axis] for axis in axes], [strides[axis] for axis in axes]
 
 
 def _scalar(frame: Frame, spec: Reduce, strides: tuple[int, ...], base: Index) -> Expr:
@@ -104,7 +97,8 @@ def _scalar(frame: Frame, spec: Reduce, strides: tuple[int, ...], base: Index) -
     single = w.registers(kind, 1, 1, "single")
     single.set(0, const(start_of(spec), kind))
 
-    def add(at: Index) -> None:
+    sizes, steps = _reduced(spec, strides, tuple(a for a in spec.axes if a != last))
+    with nest(frame, sizes, [steps], [base]) as (at,):
         source = frame.inputs["input"]
         if whole:
             with w.loop(0, whole // lanes, "v") as v:
@@ -114,7 +108,6 @@ def _scalar(frame: Frame, spec: Reduce, strides: tuple[int, ...], base: Index) -
             x = w.let(cast(source.load(at + e, spec.dtype), kind))
             single.set(0, join(frame, spec, single.get(0), x))
 
-    _nest(frame, spec, strides, base, last, add)
     value = w.let(single.get(0))
     vector = w.let(wide.get(0))
     return w.let(join(frame, spec, value, fold(frame, spec, vector, lanes)))
@@ -122,8 +115,6 @@ def _scalar(frame: Frame, spec: Reduce, strides: tuple[int, ...], base: Index) -
 
 def fold(frame: Frame, spec: Reduce, vector: Expr, lanes: int) -> Expr:
     """One value of a vector's lanes, halving."""
-    from edgebuild.kernels.tir.emit import shuffle
-
     while lanes > 1:
         half = lanes // 2
         low = frame.w.let(shuffle([vector], list(range(half))))

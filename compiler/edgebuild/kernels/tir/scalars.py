@@ -95,9 +95,7 @@ class Programs:
 
         for number, step in enumerate(self._program.steps):
             done = number < skip
-            values[len(operands) + number] = (
-                accumulator if done else self._step(step, value, point)
-            )
+            values[len(operands) + number] = accumulator if done else self._step(step, value, point)
         return value(len(operands) + len(self._program.steps) - 1)
 
     def _operand(
@@ -212,9 +210,7 @@ class Programs:
         result = self._fixed.multiply(x, point.lanes, get, once=once)
         return self._w.let(cast(self.clip(result, numbers, point.lanes), step.dtype))
 
-    def _requantise_real(
-        self, step: Step, value: Callable[[int], Expr], point: Point
-    ) -> Expr:
+    def _requantise_real(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
         """In double, as LiteRT's dense kernel: the limits are whole, so they may come first."""
         w, lanes = self._w, point.lanes
         zero, lo, hi = (int(number) for number in step.numbers)
@@ -245,9 +241,7 @@ class Programs:
 
     # ---- floats and the rest ----
 
-    def _plain(
-        self, step: Step, numbers: Mapping[str, float], v: list[Expr], lanes: int
-    ) -> Expr:
+    def _plain(self, step: Step, numbers: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
         floats, name = self._floats, step.function
         if name in UNARY:
             return UNARY[name](floats, v[0])
@@ -378,7 +372,7 @@ _BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
     "add": lambda a, b: a + b,
     "sub": lambda a, b: a - b,
     "mul": lambda a, b: a * b,
-    "equal": lambda a, b: tirx.EQ(a, b),
+    "equal": tirx.EQ,
     "less": lambda a, b: a < b,
     "greater": lambda a, b: a > b,
 }
