@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.host.store import Store
@@ -61,8 +63,31 @@ def no_sizes(root: Path) -> None:
     (root / "kws.json").write_text(json.dumps(dict(CARD, inputs=[{}])))
 
 
+def no_tensors(root: Path) -> None:
+    (root / "kws.json").write_text(json.dumps(dict(CARD, outputs=[])))
+
+
+def negative_size(root: Path) -> None:
+    (root / "kws.json").write_text(json.dumps(dict(CARD, outputs=[{"bytes": -1}])))
+
+
+def too_deep(root: Path) -> None:
+    (root / "kws.json").write_text("[" * 100_000)
+
+
 @pytest.mark.parametrize(
-    "damage", [no_description, two_descriptions, no_object, hostile_name, not_json, no_sizes]
+    "damage",
+    [
+        no_description,
+        two_descriptions,
+        no_object,
+        hostile_name,
+        not_json,
+        no_sizes,
+        no_tensors,
+        negative_size,
+        too_deep,
+    ],
 )
 def test_e302_for_a_damaged_bundle(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     root = bundle(tmp_path / "b", CARD)
@@ -70,6 +95,34 @@ def test_e302_for_a_damaged_bundle(tmp_path: Path, damage: Callable[[Path], None
     with pytest.raises(EdgebuildError) as caught:
         link.read_bundle(root)
     assert caught.value.kind.code == "E302"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["name", "inputs", "outputs", "bytes"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(card=JSON)
+def test_any_description_is_a_bundle_or_e302(
+    tmp_path_factory: pytest.TempPathFactory, card: object
+) -> None:
+    root = tmp_path_factory.mktemp("b")
+    (root / "x.json").write_text(json.dumps(card))
+    (root / "x.o").write_bytes(b"")
+    try:
+        read = link.read_bundle(root)
+    except EdgebuildError as error:
+        assert error.kind.code == "E302"
+    else:
+        assert link.NAME.fullmatch(read.name)
+        assert all(size >= 0 for size in (*read.inputs, *read.outputs))
 
 
 def recipe_folder(root: Path, **changes: object) -> Path:

@@ -46,7 +46,7 @@ class Parts:
     objects: tuple[Path, ...]
 
 
-def link(  # noqa: PLR0917 - the inputs of a link, in the order of the build
+def link(
     store: Store,
     lock: Lock,
     deb_arch: str,
@@ -64,7 +64,7 @@ def link(  # noqa: PLR0917 - the inputs of a link, in the order of the build
         atomic_write(out, executable.read_bytes(), 0o755)
 
 
-def prepare(  # noqa: PLR0917 - as link
+def prepare(
     store: Store,
     lock: Lock,
     deb_arch: str,
@@ -101,7 +101,7 @@ def read_recipe(objects: Path, deb_arch: str) -> dict[str, Any]:
     try:
         recipe: dict[str, Any] = json.loads((objects / "link.json").read_bytes())
         found = (recipe["format"], recipe["deb_arch"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BAD_OBJECTS("there is no link.json to be understood", where=str(objects)) from error
     if found != (FORMAT, deb_arch):
         raise BAD_OBJECTS(
@@ -126,10 +126,13 @@ def read_bundle(folder: Path) -> Bundle:
             inputs=tuple(int(tensor["bytes"]) for tensor in card["inputs"]),
             outputs=tuple(int(tensor["bytes"]) for tensor in card["outputs"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+        usable = NAME.fullmatch(bundle.name) and bundle.inputs and bundle.outputs
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BAD_BUNDLE("the description is malformed", where=str(descriptions[0])) from error
-    if not NAME.fullmatch(bundle.name) or not bundle.object.is_file():
-        raise BAD_BUNDLE(f"no object for a model named '{bundle.name}'", where=str(folder))
+    if not usable or min(*bundle.inputs, *bundle.outputs) < 0 or not bundle.object.is_file():
+        raise BAD_BUNDLE(
+            "no object, no tensors or no usable name in the description", where=str(descriptions[0])
+        )
     return bundle
 
 

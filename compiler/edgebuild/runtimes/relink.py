@@ -24,7 +24,7 @@ from edgebuild.runtimes.link import Parts, flags, prepare
 LEVEL = 12  # of zstd: 4 MB in 2 s; level 19 saves a tenth of that and takes 15 s
 
 
-def write(  # noqa: PLR0917 - as link
+def write(
     store: Store,
     lock: Lock,
     deb_arch: str,
