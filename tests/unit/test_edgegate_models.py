@@ -93,6 +93,24 @@ def test_schemas_are_valid(card: dict[str, Any], revision: revisions.Revision) -
     assert len(entry["name"]) <= 64
 
 
+@pytest.mark.parametrize(
+    ("fields", "overrides", "words"),
+    [
+        ({"dtype": "float32", "bytes": 192}, {}, "; pixels become 0..1"),
+        ({"dtype": "float32", "bytes": 192}, {"pixel_range": "0..255"}, "; pixels become 0..255"),
+        ({"dtype": "float32", "bytes": 192}, {"content": "audio"}, "; samples become -1..1"),
+        ({}, {"pixel_range": "-1..1"}, "; pixels become -1..1"),
+        ({}, {"content": "audio"}, "one channel); real value"),
+        ({}, {}, "of exactly that size); real value"),
+    ],
+)
+def test_the_tool_says_what_pixels_become(
+    fields: dict[str, Any], overrides: dict[str, Any], words: str
+) -> None:
+    card = changed(BRIGHT, inputs=[{**BRIGHT["inputs"][0], **fields}])
+    assert words in tools.tensor_words(load(card, **overrides).inputs[0])
+
+
 ARGUMENTS: list[tuple[dict[str, Any], object, bool]] = [
     (ECHO, {"inputs": [0] * 640}, True),
     (ECHO, {"inputs": [[0] * 640]}, True),

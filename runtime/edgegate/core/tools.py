@@ -70,10 +70,19 @@ def tensor_words(tensor: Tensor) -> str:
         tensors.shape_text(tensor.shape),
     )
     if tensor.content != "tensor":
-        words += ", or " + MEDIA_WORDS[tensor.content]
+        words += ", or " + MEDIA_WORDS[tensor.content] + media_range(tensor)
     if tensor.scale is not None:
         words += "; real value = (stored - %d) * %.9g" % (tensor.zero_point, tensor.scale)
     return words
+
+
+def media_range(tensor: Tensor) -> str:
+    """What pixels or samples become, where the type alone does not say it."""
+    if tensor.content == "audio":
+        return "; samples become -1..1" if tensor.dtype in tensors.REALS else ""
+    if tensor.pixel_range is None and tensor.dtype not in tensors.REALS:
+        return ""
+    return "; pixels become " + (tensor.pixel_range or "0..1")
 
 
 def input_schema(model: Model) -> dict:
