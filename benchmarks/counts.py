@@ -58,6 +58,7 @@ CORES: Mapping[str, Core] = {
         model="cortex-a76",
         changes={"macs_per_cycle_f32": 8.0, "macs_per_cycle_int8": 32.0},
     ),
+    "x86-64-v3": Core(profile="x86_64", qemu="Haswell-v4", model="x86-64-v3"),
     "rv64gc": Core(profile="riscv64", qemu="rv64", model="generic-rv64", features=RV),
 }
 

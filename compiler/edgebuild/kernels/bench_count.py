@@ -25,23 +25,42 @@ TIMEOUT_S = 600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metal:
-    """How one architecture's bare machine is linked and started (QEMU's ``virt``)."""
+    """How one architecture's bare machine is linked and started.
+
+    ``image_base`` lies in its memory; ``start`` is assembly; ``machine`` and ``program`` are
+    QEMU's options, the last of which ends in the program's path and ``suffix``.
+    """
 
     triple: str
-    image_base: str  # where its memory begins
-    start: str  # assembly source
+    image_base: str
+    start: str
     flags: tuple[str, ...] = ()
-    machine: tuple[str, ...] = ()
+    machine: tuple[str, ...]
+    program: tuple[str, str] = ("-device", "loader,file=")
+    suffix: str = ",cpu-num=0"
 
 
 MACHINES: Mapping[str, Metal] = {
-    "aarch64": Metal(triple="aarch64-linux-musl", image_base="0x40200000", start="metal_aarch64.S"),
+    "aarch64": Metal(
+        triple="aarch64-linux-musl",
+        image_base="0x40200000",
+        start="metal_aarch64.S",
+        machine=("-M", "virt"),
+    ),
     "riscv64": Metal(
         triple="riscv64-linux-musl",
         image_base="0x80000000",
         start="metal_riscv64.S",
         flags=("-mcmodel=medany",),  # code lies beyond what lui reaches
-        machine=("-bios", "none"),
+        machine=("-M", "virt", "-bios", "none"),
+    ),
+    "x86_64": Metal(
+        triple="x86_64-linux-musl",
+        image_base="0x200000",
+        start="metal_x86_64.S",
+        machine=("-M", "q35", "-no-reboot"),
+        program=("-kernel", ""),
+        suffix="",
     ),
 }
 
@@ -141,11 +160,13 @@ def _kind(dtype: str) -> str:
 
 def execute(program: Path, arch: str, emulator: Sequence[str], qemu_cpu: str) -> Counts:
     """Run ``program`` to its end. Raises E283."""
+    metal = MACHINES[arch]
+    option, prefix = metal.program
     answer = process.run(
         [
-            *(*emulator, "-M", "virt", "-cpu", qemu_cpu, "-m", "1G", "-icount", "shift=0"),
+            *(*emulator, *metal.machine, "-cpu", qemu_cpu, "-m", "1G", "-icount", "shift=0"),
             *("-nodefaults", "-display", "none", "-serial", "stdio"),
-            *(*MACHINES[arch].machine, "-device", f"loader,file={program},cpu-num=0"),
+            *(option, f"{prefix}{program}{metal.suffix}"),
         ],
         what="count instructions",
         timeout_s=TIMEOUT_S,

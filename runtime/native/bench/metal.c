@@ -35,6 +35,10 @@ static inline uint64_t ticks(void) {
     __asm__ volatile("mrs %0, pmccntr_el0" : "=r"(value) : : "memory");
 #elif defined(__riscv)
     __asm__ volatile("csrr %0, minstret" : "=r"(value) : : "memory");
+#elif defined(__x86_64__)
+    uint32_t low, high;
+    __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
+    value = (uint64_t)high << 32 | low;
 #endif
     return value;
 }
@@ -44,6 +48,8 @@ static void put(char character) {
     *(volatile uint32_t *)0x09000000 = (uint32_t)character; /* PL011 of QEMU's virt machine */
 #elif defined(__riscv)
     *(volatile uint8_t *)0x10000000 = (uint8_t)character; /* 16550 of QEMU's virt machine */
+#elif defined(__x86_64__)
+    __asm__ volatile("outb %0, %1" : : "a"(character), "Nd"((uint16_t)0x3f8)); /* COM1 */
 #endif
 }
 
