@@ -7,7 +7,7 @@ Both images hold the same kernel and start the same way (firmware, or direct, as
 says). The peer's initramfs is one static C program of some 30 KB with the network's modules and a
 fixed address; ours mounts two file systems, gets a lease and starts the gateway. The two take
 turns, so that a noisy machine is noisy for both, and the smallest time of each counts. QEMU's
-processor time stands beside the clock's: it is the sturdier of the two on a machine with other work.
+processor time stands beside it: on a machine with other work it is the sturdier of the two.
 """
 
 from __future__ import annotations

@@ -42,6 +42,7 @@ class Machine:
         self.address = f"http://127.0.0.1:{desk.port}"
         self.accelerator = desk.accelerator
         self.port = desk.port
+        self.process_id = child.pid
         self.started_s = time.monotonic()
         self.answered_s: float | None = None  # from QEMU's start to the first answer
         self.lines: collections.deque[str] = collections.deque(maxlen=2000)
