@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include "cpu.h"
 #include "edge.h"
 
 static PyStatus initialise(int argc, char **argv)
@@ -98,6 +99,7 @@ static void flush(const char *stream)
 
 int main(int argc, char **argv)
 {
+    edge_require_cpu();
     /* One heap: threads wait for I/O or run kernels, none allocates enough to earn its own. */
     mallopt(M_ARENA_MAX, 1);
     PyStatus status = initialise(argc, argv);

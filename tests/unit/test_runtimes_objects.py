@@ -54,7 +54,7 @@ def test_only_wanted_extensions_are_compiled(tmp_path: Path) -> None:
 def test_every_fixed_source_exists(tmp_path: Path) -> None:
     units = objects.own_units(inputs(tmp_path), tmp_path)
     fixed = [unit.source for unit in units if unit.source.parent != tmp_path]
-    assert {path.stem for path in fixed} == {"main", "kernels", "config", "lean"}
+    assert {path.stem for path in fixed} == {"main", "cpu", "needs", "kernels", "config", "lean"}
     assert all(path.is_file() for path in fixed)
 
 

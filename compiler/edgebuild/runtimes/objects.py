@@ -136,9 +136,15 @@ def own_units(inputs: Inputs, scratch: Path) -> list[Unit]:
     """The fixed C of runtime/native and the two generated tables."""
     native = inputs.runtime / "native"
     include = (f"-I{native}",)
+    # What runs before the CPU is known to be the profile's is compiled for any.
+    baseline = (*include, "-mcpu=baseline")
     fixed = [
-        Unit(name=f"edge-{name}", source=native / f"{name}.c", flags=include)
-        for name in ("main", "kernels", "config", "lean")
+        Unit(
+            name=f"edge-{name}",
+            source=native / f"{name}.c",
+            flags=baseline if name in ("main", "cpu") else include,
+        )
+        for name in ("main", "cpu", "needs", "kernels", "config", "lean")
     ]
     # _frozen tables and #embed are CPython's and C23's: the internal header wants BUILD_CORE.
     core = ("-DPy_BUILD_CORE", "-std=c23", *include)
