@@ -33,6 +33,10 @@ def f_strings(node: ast.AST) -> Iterator[ast.AST]:
     return (inner for inner in ast.walk(node) if isinstance(inner, ast.JoinedStr))
 
 
+def is_split(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("split", "rsplit")
+
+
 def offences(tree: ast.AST) -> Iterator[str]:
     """Everything in the tree that the dialect does not have."""
     for node in ast.walk(tree):
@@ -58,6 +62,8 @@ def offences(tree: ast.AST) -> Iterator[str]:
             yield where + node.id
         elif isinstance(node, ast.Attribute) and node.attr in METHODS:
             yield where + "." + node.attr
+        elif isinstance(node, ast.Call) and node.keywords and is_split(node.func):
+            yield where + "split with a keyword"
         elif isinstance(node, ast.JoinedStr) and len(list(f_strings(node))) > 1:
             yield where + "f-string in an f-string"
         if getattr(node, "type_params", None):
@@ -97,6 +103,7 @@ def test_records_have_slots(path: Path) -> None:
         ("from json import loads", "import json"),
         ("all([a and b for a in c])", "all"),
         ("x.partition('a')", ".partition"),
+        ("x.split('a', maxsplit=1)", "split with a keyword"),
         ("f'{f\"{x}\"}'", "f-string"),
     ],
 )

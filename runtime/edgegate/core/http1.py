@@ -311,7 +311,7 @@ def accepts(header: "str | None", kind: str) -> bool:
     """Whether an Accept header lets `kind` through; q=0 is a no, a missing header a yes."""
     if header is None:
         return True
-    family = kind.split("/", maxsplit=1)[0] + "/*"
+    family = kind.split("/", 1)[0] + "/*"
     for item in header.split(","):
         parts = [part.strip() for part in item.lower().split(";")]
         if parts[0] in (kind, family, "*/*"):

@@ -12,8 +12,8 @@ ROUTES = {MCP: ("POST",), "/health": ("GET", "HEAD"), "/metrics": ("GET", "HEAD"
 def host_name(authority: str) -> str:
     """The host of `host:port`, in lower case, without the brackets of IPv6."""
     if authority.startswith("["):
-        return authority[1:].split("]", maxsplit=1)[0].lower()
-    return authority.split(":", maxsplit=1)[0].lower()
+        return authority[1:].split("]", 1)[0].lower()
+    return authority.split(":", 1)[0].lower()
 
 
 def is_address(name: str) -> bool:
