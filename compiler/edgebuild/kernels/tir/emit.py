@@ -178,7 +178,7 @@ class Writer:
         return Registers(self, dtype, lanes, count, self._name(name))
 
     def _take(self) -> Stmt:
-        block = self._blocks.pop()
+        block = self._blocks.pop() or [tirx.Evaluate(tirx.const(0, "int32"))]
         return tirx.SeqStmt(block) if len(block) != 1 else block[0]
 
     @contextmanager
@@ -199,11 +199,7 @@ class Writer:
 
     def function(self, symbol: str, *, noalias: bool) -> Any:
         """The finished function. ``noalias``: no two pointers reach the same element."""
-        body = tirx.SeqStmt([*self._declarations, *self._take_all()])
+        body = tirx.SeqStmt([*self._declarations, self._take()])
         function = tirx.PrimFunc(self._parameters, body)
         function = function.with_attr("global_symbol", symbol)
         return function.with_attr("tirx.noalias", True) if noalias else function
-
-    def _take_all(self) -> list[Stmt]:
-        (block,) = self._blocks
-        return block or [tirx.Evaluate(tirx.const(0, "int32"))]

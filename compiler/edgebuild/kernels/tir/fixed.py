@@ -43,19 +43,19 @@ class Scale:
     offset: Integers  # added after a logical shift of the biased sum
 
 
-def scale(multiplier: Integers, shift: Integers, zero: int, *, once: bool) -> Scale:
-    """The constants for MultiplyByQuantizedMultiplier, then + zero. ``once``: one rounding."""
+def scale(multiplier: Integers, shift: Integers, zero: int) -> Scale:
+    """The constants for MultiplyByQuantizedMultiplier, then + zero."""
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     one = np.int64(1)
     # a shift to the left is so much less of one to the right: the same unless x << left overflows
     total = 31 - shift
-    nudge = one << np.maximum(total - 1, 0) if once else one << np.maximum(30 - left, 0)
-    half = np.where((right > 0) & (not once), one << (30 + right), 0)
+    nudge = one << np.maximum(30 - left, 0)
+    half = np.where(right > 0, one << (30 + right), 0)
     bias = np.int64(1 << 62)
     return Scale(
         multiplier=multiplier, zero=zero, left=left, right=right,
         addend=nudge + half, biased=nudge + half + bias,
-        negative=np.where((right > 0) & (not once), one << 31, 0),
+        negative=np.where(right > 0, one << 31, 0),
         shift=total,
         offset=zero - (bias >> total),
     )  # fmt: skip
@@ -76,10 +76,10 @@ class Fixed:
         # a tail starts at a multiple of any power of two that it contains, and of nothing else
         return self._isa.arch == "x86_64" and lanes > 1 and lanes & (lanes - 1) == 0
 
-    def multiply(self, x: Expr, lanes: int, get: Fetch, *, once: bool) -> Expr:
+    def multiply(self, x: Expr, lanes: int, get: Fetch) -> Expr:
         """int32 lanes -> int32 lanes, the zero point added."""
         w = self._w
-        if self._isa.arch == "aarch64" and lanes % 4 == 0 and not once:
+        if self._isa.arch == "aarch64" and lanes % 4 == 0:
             return self._neon(x, lanes, get)
         if self.split(lanes):
             return self._even_odd(x, lanes, get)

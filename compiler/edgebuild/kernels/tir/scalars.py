@@ -125,7 +125,7 @@ class Programs:
         return self._constants, self._block.reserve(name, dtype, count, lambda c: c[name])
 
     def _step(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
-        if step.function in ("requantise", "requantise_once"):
+        if step.function == "requantise":
             return self._requantise(step, value, point)
         if step.function == "requantise_real":
             return self._requantise_real(step, value, point)
@@ -148,15 +148,14 @@ class Programs:
 
     def fixed(self, x: Expr, multiplier: int, shift: int, zero: int, lanes: int) -> Expr:
         """MultiplyByQuantizedMultiplier by numbers, + zero."""
-        known = scale(np.array([multiplier], np.int64), np.array([shift], np.int64), zero,
-                      once=False)  # fmt: skip
+        known = scale(np.array([multiplier], np.int64), np.array([shift], np.int64), zero)
 
         def get(name: str) -> Expr:
             dtype, values = _field(known, name)
             half = lanes // 2 if "." in name else lanes
             return const(int(values[0]), dtype, half)
 
-        return self._fixed.multiply(x, lanes, get, once=False)
+        return self._fixed.multiply(x, lanes, get)
 
     def scaled(self, n: Mapping[str, float], side: str, value: Expr, lanes: int) -> Expr:
         """One addend of an int8 sum at the common scale."""
@@ -173,7 +172,6 @@ class Programs:
 
     def _requantise(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
         """The multipliers are per channel (or one for all, repeated per channel here)."""
-        once = step.function == "requantise_once"
         accumulator, multiplier, shift = step.arguments
         numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
         channels, zero = self._domain[-1], int(numbers["zero"])
@@ -190,7 +188,7 @@ class Programs:
                     np.broadcast_to(constants[f"p{n}"].reshape(-1), (channels,)).astype(np.int64)
                     for n in (multiplier, shift)
                 )
-                _, values = _field(scale(m, s, zero, once=once), name)
+                _, values = _field(scale(m, s, zero), name)
                 whole = -(-channels // group) * group
                 values = np.pad(np.broadcast_to(values, (channels,)), (0, whole - channels))
                 if not halved:
@@ -199,7 +197,7 @@ class Programs:
                 return values[first::2]
 
             count = -(-channels // group) * group // (2 if halved else 1)
-            key = f"{name}/{multiplier}/{shift}/{zero}/{group if halved else 1}/{once}"
+            key = f"{name}/{multiplier}/{shift}/{zero}/{group if halved else 1}"
             base = self._block.reserve(key, dtype, count, make)
             at = point.coordinates[-1]
             if halved:
@@ -207,7 +205,7 @@ class Programs:
             return self._w.let(self._constants.load(base + at, dtype, lanes))
 
         x = self._w.let(cast(value(accumulator), "int32"))
-        result = self._fixed.multiply(x, point.lanes, get, once=once)
+        result = self._fixed.multiply(x, point.lanes, get)
         return self._w.let(cast(self.clip(result, numbers, point.lanes), step.dtype))
 
     def _requantise_real(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
@@ -310,7 +308,7 @@ class Programs:
         return cast(self._w.let(cast(limited, "int32")), dtype)
 
 
-_NOTHING: Scale = scale(np.zeros(1, np.int64), np.zeros(1, np.int64), 0, once=False)
+_NOTHING: Scale = scale(np.zeros(1, np.int64), np.zeros(1, np.int64), 0)
 
 
 def _field(known: Scale, name: str) -> tuple[str, Any]:

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Convolutions, dense layers and matrix products against the reference, whatever their sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgebuild.kernels import specs, tir
+from edgebuild.kernels.specs import Window
+from edgebuild.kernels.tir import contraction, isa, products
+from tests.unit import tir_helpers as h
+
+
+def conv(
+    size: tuple[int, int], channels: tuple[int, int], window: Window, *, dtype: str = "int8",
+    images: int = 1, groups: int = 1, residual: bool = False, zero: int = -5,
+) -> specs.Conv2d:  # fmt: skip
+    out = [
+        (n + 2 * p - (k - 1) * d - 1) // s + 1
+        for n, p, k, d, s in zip(size, window.padding, window.kernel, window.dilation,
+                                 window.stride, strict=True)
+    ]  # fmt: skip
+    shape = (images, out[0], out[1], channels[1])
+    epilogue = h.requantised(shape, residual=residual) if dtype == "int8" else h.clamped(shape)
+    return specs.Conv2d(
+        input=(images, *size, channels[0]), output=shape, window=window, groups=groups,
+        dtype=dtype, input_zero=zero if dtype == "int8" else 0, epilogue=epilogue,
+    )  # fmt: skip
+
+
+def dense(m: int, k: int, n: int, dtype: str = "int8", *, real: bool = False) -> specs.Dense:
+    whole = h.rescaled_really if real else h.requantised
+    epilogue = whole((m, n)) if dtype == "int8" else h.clamped((m, n))
+    return specs.Dense(m=m, k=k, n=n, dtype=dtype, input_zero=7 if dtype == "int8" else 0,
+                       epilogue=epilogue)  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_all_sizes_from_1_to_70(tmp_path: Path, dtype: str) -> None:
+    """Every size occurs as m, as k and as n, on every processor this machine can play."""
+    sizes = range(1, 71)
+    many = [dense(s, 71 - s, (s * 29) % 71 or 70, dtype, real=s % 2 == 0) for s in sizes]
+    h.check(tmp_path, many)
+
+
+_WINDOWS = [
+    ((7, 9), (3, 10), Window(kernel=(3, 3), padding=(1, 1)), 1),
+    ((9, 8), (5, 33), Window(kernel=(3, 2), stride=(2, 2), padding=(1, 0)), 1),
+    ((6, 6), (16, 64), Window(kernel=(1, 1)), 1),
+    ((9, 9), (8, 12), Window(kernel=(3, 3), padding=(1, 1)), 2),
+    ((9, 9), (6, 7), Window(kernel=(3, 3), dilation=(2, 2), padding=(2, 2)), 1),
+    ((8, 8), (4, 20), Window(kernel=(1, 1), stride=(2, 2)), 1),
+    ((5, 4), (2, 18), Window(kernel=(5, 4)), 1),
+    ((12, 3), (1, 16), Window(kernel=(10, 4), stride=(2, 2), padding=(4, 1)), 1),
+]
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("images", [1, 2])
+def test_convolutions(tmp_path: Path, dtype: str, images: int) -> None:
+    many = [
+        conv(size, channels, window, dtype=dtype, images=images, groups=groups)
+        for size, channels, window, groups in _WINDOWS
+    ]
+    h.check(tmp_path, many)
+
+
+def test_a_residual_sum_is_part_of_the_convolution(tmp_path: Path) -> None:
+    window = Window(kernel=(3, 3), padding=(1, 1))
+    many = [conv((6, 5), (c, c), window, residual=True) for c in (4, 16, 21, 64)]
+    h.check(tmp_path, many)
+
+
+def test_saturating_extremes_are_exact(tmp_path: Path) -> None:
+    spec = dense(3, 70, 33)
+    target = h.runnable()[0]
+    compiled = h.Compiled(tmp_path, [spec], target)
+    shapes = [a.shape for a in spec.arguments()]
+    for x, w in ((-128, -128), (127, -128), (-128, 127), (127, 127)):
+        arguments = [
+            np.full(shapes[0], x, np.int8), np.full(shapes[1], w, np.int8),
+            np.full(33, 1 << 20, np.int32), np.full(33, (1 << 31) - 1, np.int32),
+            np.linspace(-20, 0, 33).astype(np.int32),
+        ]  # fmt: skip
+        h.compare(spec, compiled.run(0, arguments), arguments, 0)
+
+
+def test_every_shift_is_exact(tmp_path: Path) -> None:
+    """Ties, both signs and all exponents of the rounding division."""
+    spec = dense(40, 1, 34)
+    compiled = h.Compiled(tmp_path, [spec], h.runnable()[0])
+    rng = np.random.default_rng(1)
+    for multiplier in (1 << 30, (1 << 31) - 1, 1 << 30 | 1 << 29):
+        arguments = [
+            rng.integers(-128, 128, (40, 1)).astype(np.int8),
+            rng.integers(-128, 128, (34, 1)).astype(np.int8),
+            rng.integers(-300, 300, 34).astype(np.int32) * 64,
+            np.full(34, multiplier, np.int32), np.arange(-31, 3).astype(np.int32),
+        ]  # fmt: skip
+        h.compare(spec, compiled.run(0, arguments), arguments, 0)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_any_split_of_the_tasks_gives_the_same_bytes(tmp_path: Path, dtype: str) -> None:
+    window = Window(kernel=(3, 3), padding=(1, 1))
+    many: list[specs.Spec] = [
+        conv((9, 7), (5, 37), window, dtype=dtype),
+        dense(67, 31, 70, dtype),
+    ]
+    compiled = h.Compiled(tmp_path, many, h.runnable()[0])
+    for number, spec in enumerate(many):
+        arguments = h.random_arguments(spec)
+        whole = compiled.run(number, arguments)
+        assert max(p.tasks for p in compiled.kernels[number].phases) > 1
+        for pieces in (2, 3, 7):
+            assert np.array_equal(whole, compiled.run(number, arguments, pieces=pieces))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_buffers_need_no_alignment(tmp_path: Path, dtype: str) -> None:
+    spec = conv((6, 6), (16, 20), Window(kernel=(3, 3), padding=(1, 1)), dtype=dtype)
+    compiled = h.Compiled(tmp_path, [spec], h.runnable()[0])
+    arguments = h.random_arguments(spec)
+    h.compare(spec, compiled.run(0, arguments, shift=1), arguments, 1e-5)
+
+
+def strides(batch: tuple[int, ...], rows: int, columns: int, turned: bool) -> tuple[int, ...]:
+    inner = (1, rows) if turned else (columns, 1)
+    outer, size = list[int](), rows * columns
+    for n in reversed(batch):
+        outer.insert(0, size)
+        size *= n
+    return (*outer, *inner)
+
+
+def matmul(
+    batch: tuple[int, ...], m: int, k: int, n: int, turned: tuple[bool, bool, bool],
+    dtype: str = "float32",
+) -> specs.Matmul:  # fmt: skip
+    count = int(np.prod(batch))
+    shape = (*batch, m, n)
+    return specs.Matmul(
+        batch=batch, m=m, k=k, n=n, dtype=dtype,
+        left_size=count * m * k, right_size=count * k * n, output_size=count * m * n,
+        left_zero=3 if dtype == "int8" else 0, right_zero=-4 if dtype == "int8" else 0,
+        left_strides=strides(batch, m, k, turned[0]),
+        right_strides=strides(batch, k, n, turned[1]),
+        output_strides=strides(batch, m, n, turned[2]),
+        epilogue=h.requantised(shape) if dtype == "int8" else h.plain(shape),
+    )  # fmt: skip
+
+
+def test_products_of_two_inputs(tmp_path: Path) -> None:
+    sizes = [((2,), 5, 7, 19), ((2, 3), 12, 33, 64), ((), 9, 70, 70), ((2,), 1, 5, 9),
+             ((1,), 40, 48, 33), ((), 6, 16, 15)]  # fmt: skip
+    turns = [(False, False, False), (False, True, False), (True, True, True)]
+    many = [matmul(*size, turned) for size in sizes for turned in turns]
+    many += [matmul((2,), 5, 7, 19, turned, "int8") for turned in turns]
+    h.check(tmp_path, many)
+
+
+def test_a_layer_without_outputs_or_inputs(tmp_path: Path) -> None:
+    target = h.runnable()[0]
+    many: list[specs.Spec] = [dense(0, 5, 7), dense(3, 0, 7, "float32")]
+    compiled = h.Compiled(tmp_path, many, target)
+    for number, spec in enumerate(many):
+        arguments = h.random_arguments(spec)
+        h.compare(spec, compiled.run(number, arguments), arguments, 0)
+
+
+@pytest.mark.parametrize("target", [h.VNNI, h.V3, h.V2, h.A72, h.A76, h.RV64])
+def test_the_same_spec_gives_the_same_object(target: h.Cpu) -> None:
+    spec = conv((6, 6), (16, 20), Window(kernel=(3, 3), padding=(1, 1)))
+    objects = []
+    for _ in range(2):
+        kernel = tir.kernel(spec, target, "same")
+        objects.append(tir.compile([p.func for p in kernel.phases], target))
+    assert objects[0] == objects[1]
+
+
+def test_tiles_fit_the_registers() -> None:
+    for target in (h.VNNI, h.V3, h.A72, h.A76, h.RV64):
+        core = isa.of(target)
+        for dtype in ("int8", "float32"):
+            how = products.form(core, dtype)
+            for channels in (1, 16, 40, 64, 100, 512):
+                for positions in (1, 5, 25, 1000):
+                    cut = contraction.split(core, how, channels, positions)
+                    rows = contraction.rows_of(core, how, cut.vectors, positions)
+                    each = 1 if how.paired else max(1, how.lanes // core.lanes)
+                    assert cut.blocks * cut.width >= channels
+                    assert 1 <= rows <= positions
+                    assert rows == 1 or rows * cut.vectors * each < core.registers

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the schedules conclude from a profile's processor."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgebuild.kernels.tir import isa
+from tests.unit import tir_helpers as h
+
+
+@pytest.mark.parametrize(
+    ("target", "bits", "registers", "how", "fma"),
+    [
+        (h.VNNI, 512, 32, "vnni", True),
+        (h.V3, 256, 16, "pmaddwd", True),
+        (h.V2, 128, 16, "pmaddwd", False),
+        (h.cpu("x86_64", "alderlake", 256), 256, 16, "vnni", True),
+        (h.cpu("x86_64", "skylake-avx512", 512), 512, 32, "pmaddwd", True),
+        (h.A72, 128, 32, "smlal", True),
+        (h.A76, 128, 32, "sdot", True),
+        (h.RV64, 0, 32, "pairs", True),
+        (h.cpu("riscv64", "generic-rv64", 128, "+m", "+f", "+d", "+v"), 128, 32, "widen", True),
+    ],
+)
+def test_rules(target: h.Cpu, bits: int, registers: int, how: str, fma: bool) -> None:
+    core = isa.of(target)
+    assert (core.vector_bits, core.registers, core.products, core.fma) == (
+        bits, registers, how, fma,
+    )  # fmt: skip
+
+
+def test_the_profile_may_narrow_the_vectors_but_not_widen_them() -> None:
+    assert isa.of(h.cpu("x86_64", "znver4", 256)).vector_bits == 256
+    assert isa.of(h.cpu("x86_64", "x86-64-v3", 512)).vector_bits == 256
+
+
+def test_features_of_the_profile_count() -> None:
+    core = isa.of(h.cpu("aarch64", "cortex-a72", 128, "+dotprod"))
+    assert core.products == "sdot"
