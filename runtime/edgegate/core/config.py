@@ -358,6 +358,8 @@ def field_schema(field: Field) -> dict:
             schema["enum"] = field.choices
         if field.chars is not None:
             schema["pattern"] = "^[A-Za-z0-9_.-]+$"
+        if field.name == "listen":
+            schema["pattern"] = "^(\\[[^\\[\\]]+\\]|[^:]+):[0-9]{1,5}$"
     return schema
 
 
