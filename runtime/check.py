@@ -13,7 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from edgegate.core import jsontext, setup  # noqa: E402
+from edgegate.core import jsontext, setup
 
 
 def main(argv: list[str]) -> int:
