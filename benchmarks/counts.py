@@ -60,6 +60,13 @@ CORES: Mapping[str, Core] = {
     ),
     "x86-64-v3": Core(profile="x86_64", qemu="Haswell-v4", model="x86-64-v3"),
     "rv64gc": Core(profile="riscv64", qemu="rv64", model="generic-rv64", features=RV),
+    "rv64gcv": Core(
+        profile="riscv64",
+        qemu="rv64,v=true,vlen=128",
+        model="generic-rv64",
+        features=(*RV, "+v"),
+        changes={"vector_bits": 128, "macs_per_cycle_f32": 4.0, "macs_per_cycle_int8": 8.0},
+    ),
 }
 
 
