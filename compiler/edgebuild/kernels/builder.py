@@ -18,6 +18,7 @@ from edgebuild.model.graph import Graph, Operator, Quantisation, Tensor
 LIMIT_TENSORS = 50_000
 LIMIT_OPERATORS = 20_000
 LIMIT_ELEMENTS = 1 << 30
+LIMIT_FOLDED_BYTES = 1 << 30
 
 
 @dataclass(slots=True)
@@ -27,6 +28,7 @@ class GraphBuilder:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     operators: list[Operator] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    folded_bytes: int = 0
 
     def unique(self, wish: str) -> str:
         name, number = wish or "tensor", 1
@@ -124,6 +126,10 @@ class GraphBuilder:
             if value is None:
                 kept.append(operator)
                 continue
+            self.folded_bytes += value.nbytes
+            if self.folded_bytes > LIMIT_FOLDED_BYTES:
+                raise MODEL_TOO_LARGE("the model's constants grow without bound",
+                                      where=operator.source)  # fmt: skip
             name, source = operator.outputs[0], self.tensors[operator.inputs[0]]
             self.tensors[name] = fold.value_of(self.tensors[name], value, operator, source)
         self.operators[first:] = kept

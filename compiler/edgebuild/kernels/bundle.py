@@ -12,10 +12,14 @@ from typing import Any
 
 import edgebuild
 from edgebuild.errors import CATALOGUE, EdgebuildError
+from edgebuild.errors.kernels import KERNELS_FAILED
 from edgebuild.host import compiler, process
 from edgebuild.kernels import card, cputarget, elf, naming
 from edgebuild.kernels.tvm_worker import encode_cpu
 from edgebuild.model.profile import Cpu
+
+#: far beyond any model that fits into a device
+LIMIT_S = 1800
 
 _C_FLAGS = (
     "-O2", "-std=c11", "-fPIC", "-fno-sanitize=undefined", "-fno-stack-protector",
@@ -27,7 +31,7 @@ def compile(model: Path, cpu: Cpu, out: Path, *, name: str) -> None:
     """Write ``<name>.o``, ``<name>.h`` and ``<name>.json`` into ``out``.
 
     ``<name>.driver.c``, ``<name>.kernels.o`` and ``<name>.data.o`` stay beside them for builds
-    with instruments. Raises the importer's errors, CPU_UNSUPPORTED, or TOOL_FAILED when the
+    with instruments. Raises the importer's errors, CPU_UNSUPPORTED, or KERNELS_FAILED when the
     kernel compiler's process dies.
     """
     naming.checked(name)
@@ -59,12 +63,20 @@ def plan(model: Path, cpu: Cpu, *, name: str) -> dict[str, Any]:
 
 def _generate(action: str, model: Path, cpu: Cpu, work: Path, name: str) -> None:
     command, environment = child("edgebuild.kernels.tvm_worker")
-    process.run(
-        [*command, action, model.absolute(), work, name],
-        what=f"compile the kernels of {model.name}",
-        env=environment,
-        stdin=encode_cpu(cpu),
-    )
+    try:
+        process.run(
+            [*command, action, model.absolute(), work, name],
+            what=f"{action} the kernels of {model.name}",
+            env=environment,
+            stdin=encode_cpu(cpu),
+            timeout_s=LIMIT_S,
+        )
+    except EdgebuildError as error:
+        raise KERNELS_FAILED(
+            error.message,
+            where=model.name,
+            hint="this is a fault of edgebuild, not of the model: please report it with the model",
+        ) from error
     raise_error(work / "error.json")
 
 
@@ -101,6 +113,7 @@ def _zig_cc(cpu: Cpu, work: Path, source: str, target: str, *flags: str) -> None
     process.run(
         [
             *compiler.zig(), "cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}", *flags,
+            "-g0",  # zig's default writes the working folder into the object
             "-c", source, "-o", target,
         ],
         what=f"compile {source}",
