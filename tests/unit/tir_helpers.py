@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -66,12 +67,14 @@ class Compiled:
         functions = [p.func for k in self.kernels for p in k.phases]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "k.o").write_bytes(tir.compile(functions, target))
-        # --no-undefined: a kernel needs nothing from outside
-        subprocess.run(
+        linked = subprocess.run(
             [sys.executable, "-m", "ziglang", "ld.lld", "-shared", "--no-undefined",
-             "-o", str(folder / "k.so"), str(folder / "k.o")],
-            check=True,
+             "--warn-unresolved-symbols", "-o", str(folder / "k.so"), str(folder / "k.o")],
+            check=True, capture_output=True, text=True,
         )  # fmt: skip
+        # every C library and every compiler's runtime has these; nothing else may be needed
+        missing = set(re.findall(r"undefined symbol: (\S+)", linked.stderr))
+        assert missing <= {"memcpy", "memset"}, missing
         self.library = ctypes.CDLL(str(folder / "k.so"))
 
     def run(

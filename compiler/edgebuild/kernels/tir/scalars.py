@@ -114,7 +114,7 @@ class Programs:
         loaded = self._w.let(loaded)
         if operand.dtype != "bool":
             return loaded
-        return self._w.let(loaded != const(0, "int8", point.lanes))
+        return self._w.let(tirx.NE(loaded, const(0, "int8", point.lanes)))
 
     def _place(self, number: int, operand: Operand) -> tuple[Memory, int]:
         name = f"p{number}"
@@ -280,7 +280,7 @@ class Programs:
         if dtype_of(x)[0] == "bool":
             return tirx.Select(x, const(1, dtype, lanes), const(0, dtype, lanes))
         if dtype == "bool":
-            return x != const(0, dtype_of(x)[0], lanes)
+            return tirx.NE(x, const(0, dtype_of(x)[0], lanes))
         return cast(x, dtype)
 
     def _clamp(self, x: Expr, numbers: Mapping[str, float]) -> Expr:
