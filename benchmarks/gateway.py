@@ -112,17 +112,19 @@ def rss_kib(process: subprocess.Popen[bytes]) -> int:
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * PAGE_KIB
 
 
-def arguments_for(tool: dict[str, Any]) -> dict[str, Any]:
-    """Inputs of the right count, mid-range: from the first schema each property offers."""
+def arguments_for(tool: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Inputs of the right count, as numbers (`array`) or as base64 (`string`)."""
 
     def fill(schema: dict[str, Any]) -> Any:
         if "anyOf" in schema:
-            return fill(schema["anyOf"][0])
+            return fill(next(way for way in schema["anyOf"] if way["type"] == kind))
         if schema["type"] == "array":
             return [fill(schema["items"])] * schema["minItems"]
         if schema["type"] == "object":
             return {name: fill(inner) for name, inner in schema["properties"].items()}
-        return "hello" if schema["type"] == "string" else 7
+        if schema["type"] == "string":
+            return "A" * schema.get("minLength", 8)
+        return 7
 
     return dict(fill(tool["inputSchema"]))
 
@@ -138,17 +140,16 @@ def measure(argv: list[str], port: int, calls: int, environment: dict[str, str])
         tools = client.ask(request(port, "tools/list", {}))["result"]["tools"]
         figures: dict[str, Any] = {"first_answer_ms": (time.perf_counter() - start) * 1e3}
         figures["idle_rss_mib"] = rss_kib(process) / 1024
-        for tool in tools:
-            call = request(
-                port, "tools/call", {"name": tool["name"], "arguments": arguments_for(tool)}
-            )
+        for tool, kind in [(tool, kind) for tool in tools for kind in ("array", "string")]:
+            given = arguments_for(tool, kind)
+            call = request(port, "tools/call", {"name": tool["name"], "arguments": given})
             for _warm_up in range(20):
                 client.ask(call)
             before, began = cpu_us(process), time.perf_counter()
             for _ in range(calls):
                 client.ask(call)
-            figures[f"{tool['name']} cpu_us"] = (cpu_us(process) - before) / calls
-            figures[f"{tool['name']} wall_us"] = (time.perf_counter() - began) / calls * 1e6
+            figures[f"{tool['name']} {kind} cpu_us"] = (cpu_us(process) - before) / calls
+            figures[f"{tool['name']} {kind} wall_us"] = (time.perf_counter() - began) / calls * 1e6
         figures["busy_rss_mib"] = rss_kib(process) / 1024
         return figures
     finally:
@@ -203,7 +204,7 @@ def main() -> None:
     for name, figures in found.items():
         print(name)
         for figure, value in figures.items():
-            print(f"  {figure:<32} {value:>10.1f}")
+            print(f"  {figure:<44} {value:>10.1f}")
 
 
 if __name__ == "__main__":
