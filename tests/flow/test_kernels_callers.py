@@ -21,6 +21,7 @@ pytestmark = [
 ]
 
 NATIVE = Path(__file__).parents[1] / "native"
+RUNTIME = paths.data_dir() / "runtime" / "native"
 SANITIZE = "-fsanitize=address,undefined"
 MODELS = Path(os.environ["EDGEBUILD_TEST_MODELS"])
 
@@ -69,6 +70,22 @@ def compilers(folder: Path) -> list[str]:
 def test_bundle(name, tmp_path):
     cpu = profiles.load("x86_64", paths.data_dir() / "targets").cpu
     bundle.compile(model(name, tmp_path), cpu, tmp_path, name="model")
+    alone = checked(tmp_path)
+    assert alone.startswith("ok ")
+    # Results do not depend on the number of threads, nor on who else calls.
+    pool = [RUNTIME / "threads.c", f"-I{RUNTIME}", "-DEDGE_THREADS_ALWAYS"]
+    assert checked(tmp_path, "-DEDGE_THREADS=2", *pool) == alone
+    assert checked(tmp_path, "-DEDGE_THREADS=5", *pool) == alone
+
+
+def test_large_kernels_use_the_pool(tmp_path):
+    cpu = profiles.load("x86_64", paths.data_dir() / "targets").cpu
+    bundle.compile(MODELS / "pretrainedResnet_quant.tflite", cpu, tmp_path, name="model")
+    assert "in_parallel(part_" in (tmp_path / "model.driver.c").read_text()
+
+
+def checked(tmp_path: Path, *more: str | Path) -> str:
+    """Link the bundle with the check and run it; what it printed."""
     card = json.loads((tmp_path / "model.json").read_bytes())
     sizes = {
         role: ",".join(str(each["bytes"]) for each in card[f"{role.lower()}s"])
@@ -79,8 +96,7 @@ def test_bundle(name, tmp_path):
         *("-g", "-O1", "-pthread", "-DEDGE_MODEL=model"),
         *(f"-DEDGE_{role}_BYTES={text}" for role, text in sizes.items()),
         *(NATIVE / "bundle_check.c", *bench_build.parts("model", tmp_path)),
-        *("-o", tmp_path / "check"),
+        *(*more, "-o", tmp_path / "check"),
     ]
     process.run(command, what="compile the check of a bundle")
-    answer = process.run([tmp_path / "check"], what="check a bundle", timeout_s=120)
-    assert answer.text == "ok\n"
+    return process.run([tmp_path / "check"], what="check a bundle", timeout_s=120).text
