@@ -151,6 +151,8 @@ def test_what_the_schema_says_is_what_is_taken(
     [
         ({"input": 1}, "unknown argument 'input'; the only one is 'inputs'"),
         ({}, "missing argument 'inputs'"),
+        ({"inputs": "[1,"}, "inputs: the JSON in this string is wrong at byte 3: expected a value"),
+        ({"inputs": '{"a":[1]}'}, "inputs: missing tensor 'b'|inputs.a: expected 4"),
         ({"inputs": 1}, "inputs: expected an object"),
         ({"inputs": {"c": 1}}, "inputs: unknown tensor 'c'; known are a, b"),
         ({"inputs": {"a": [1] * 4}}, "inputs: missing tensor 'b'"),
@@ -161,6 +163,12 @@ def test_what_the_schema_says_is_what_is_taken(
 def test_refusals_name_the_place(given_arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(Refused, match=words):
         arguments.inputs(load(PAIR), given_arguments)
+
+
+def test_json_in_a_string_is_what_it_says() -> None:
+    assert arguments.inputs(load(BROKEN), {"inputs": "[7]"}) == [b"\x07"]
+    pair = '{"a": [1, 2, 3, 4], "b": [0, 0, 0, 0]}'
+    assert arguments.inputs(load(PAIR), {"inputs": pair})[1] == bytes(16)
 
 
 @given(st.binary(min_size=3, max_size=3))

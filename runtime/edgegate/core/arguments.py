@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Arguments of a tool call to the raw bytes of the model's inputs."""
 
-from . import media, tensors
+from . import jsontext, media, tensors
 from .model import Model, Tensor
 from .tensors import Refused
+
+TEXT_DEPTH = 16
 
 
 def inputs(model: Model, arguments: dict) -> list[bytes]:
@@ -13,7 +15,7 @@ def inputs(model: Model, arguments: dict) -> list[bytes]:
             raise Refused("unknown argument '%s'; the only one is 'inputs'" % key[:64])
     if "inputs" not in arguments:
         raise Refused("missing argument 'inputs'")
-    given = arguments["inputs"]
+    given = unwrapped(arguments["inputs"])
     if len(model.inputs) == 1:
         return [_placed(model.inputs[0], given, "inputs")]
     if not isinstance(given, dict):
@@ -30,6 +32,20 @@ def inputs(model: Model, arguments: dict) -> list[bytes]:
             raise Refused("inputs: missing tensor '%s'" % tensor.name)
         found.append(_placed(tensor, given[tensor.name], "inputs." + tensor.name))
     return found
+
+
+def unwrapped(given: object) -> object:
+    """JSON in a string as what it says: some clients and language models can send no arrays.
+
+    No base64 starts with a bracket, so nothing is guessed.
+    """
+    if not isinstance(given, str) or given[:1] not in ("[", "{"):
+        return given
+    try:
+        return jsontext.loads(bytes(given, "utf-8"), TEXT_DEPTH)
+    except jsontext.JsonError as error:
+        words = "inputs: the JSON in this string is wrong at byte %d: %s"
+        raise Refused(words % (error.offset, error.reason)) from None
 
 
 def _placed(tensor: Tensor, value: object, place: str) -> bytes:
