@@ -76,11 +76,11 @@ static void mount_data(const char *root) {
   char data[64] = "";
   const unsigned long flags = MS_NODEV | MS_NOSUID | MS_NOEXEC | MS_NOATIME;
   if (find_partition("edge-data", root, data, sizeof data) &&
-      mount_partition(data, "/root/data", "ext4", flags))
+      mount_partition(data, "/sysroot/data", "ext4", flags))
     return;
   /* Serving without memory of the past beats not serving; the log says which it is. */
   log_line("init", "no data partition: /data is lost at power-off");
-  mount("tmpfs", "/root/data", "tmpfs", flags, "mode=0755,size=16m");
+  mount("tmpfs", "/sysroot/data", "tmpfs", flags, "mode=0755,size=16m");
 }
 
 /* The initramfs's files would stay in memory for ever. */
@@ -104,14 +104,14 @@ static _Noreturn void give_up(const char *why) {
 
 static void switch_root(void) {
   static const char *const moved[] = {"/dev", "/proc", "/sys"};
-  char target[16];
+  char target[24];
   remove_tree("/modules");
   unlink("/init");
   for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) {
-    snprintf(target, sizeof target, "/root%s", moved[i]);
+    snprintf(target, sizeof target, "/sysroot%s", moved[i]);
     mount(moved[i], target, NULL, MS_MOVE, NULL);
   }
-  if (chdir("/root") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 ||
+  if (chdir("/sysroot") != 0 || mount(".", "/", NULL, MS_MOVE, NULL) != 0 || chroot(".") != 0 ||
       chdir("/") != 0)
     give_up("cannot move into the root file system");
   execl("/sbin/init", "/sbin/init", (char *)NULL);
@@ -127,7 +127,7 @@ int stage1_main(void) {
   if (!kernel_argument("edge.root", name, sizeof name)) give_up("no edge.root= was given");
   if (!modules_read("/modules")) log_line("init", "no module manifest");
   if (!wait_for_partition(name, root, sizeof root)) give_up("the root partition did not appear");
-  if (!mount_partition(root, "/root", "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID))
+  if (!mount_partition(root, "/sysroot", "erofs", MS_RDONLY | MS_NODEV | MS_NOSUID))
     give_up("cannot mount the root file system");
   mount_data(root);
   log_line("init", "root is %s on %s", name, root);

@@ -251,7 +251,7 @@ def test_the_initramfs_is_zstd_of_cpio_with_init_and_modules(store: Any, tmp_pat
     build(store, small("rpi4"), tmp_path / "out")
     packed = media.BootFiles(unpacked(tmp_path / "out")).read("initrd.img")
     content = zstandard.ZstdDecompressor().decompress(packed)
-    for name in (b"init", b"modules/manifest", b"modules/erofs.ko", b"dev/console", b"root"):
+    for name in (b"init", b"modules/manifest", b"modules/erofs.ko", b"dev/console", b"sysroot"):
         assert b"\0" + name + b"\0" in content or content.find(name + b"\0") > 0
     assert content.startswith(cpio.archive([])[:6])
 

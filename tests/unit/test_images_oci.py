@@ -95,4 +95,6 @@ def test_a_program_of_another_kind_is_refused_E408(content: bytes) -> None:
 
 
 def test_a_static_position_independent_program_is_fine() -> None:
-    check_executable(program(kind=3), "arm64", "x")
+    moved = program(kind=3)
+    check_executable(moved, "arm64", "x")
+    assert moved != program()

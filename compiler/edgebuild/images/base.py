@@ -111,7 +111,7 @@ def _module_files(
 
 
 def _initramfs(init: bytes, module_files: list[Entry]) -> bytes:
-    entries = [directory(path) for path in ("/dev", "/proc", "/root", "/sys")]
+    entries = [directory(path) for path in ("/dev", "/proc", "/sys", "/sysroot")]
     entries.append(Entry(path="/init", mode=0o755, data=init))
     # The kernel opens it for PID 1 before anything is mounted.
     entries.append(Entry(path="/dev/console", kind="console", mode=0o600))
