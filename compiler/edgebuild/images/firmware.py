@@ -21,7 +21,8 @@ from edgebuild.model.profile import Profile
 
 GATEWAY = "/usr/bin/mcp-gateway"
 _ROOT_STEP = 32 << 20
-_LEVEL = 15  # the whole of a change of model waits for this frame
+# Every change of model waits for this frame: level 19 takes ten times as long for 8 % less.
+_LEVEL = 12
 
 
 def build(

@@ -24,8 +24,8 @@ class Board:
 BOARDS: Mapping[str, Board] = {
     # QEMU 10.0: reading the level-2 interrupt controllers, the HDMI blocks' I2C and clocks is an
     # external abort; the firmware's GPIO expander, which switches the card's and the radio's
-    # power, answers with an error; the card is at the first SD host controller, not the second; arming the watchdog
-    # resets the machine at once.
+    # power, answers with an error; the card is at the first SD host controller, not the second;
+    # arming the watchdog resets the machine at once.
     "raspi4b": Board(
         disable=(
             "brcm,l2-intc",
