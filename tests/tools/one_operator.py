@@ -52,6 +52,15 @@ class OneOperator(tflite_writer.Writer):
             tflite.OperatorAddBuiltinOptions(b, table)
         self._operators.append(tflite.OperatorEnd(b))
 
+    def _code(self, code: int, version: int) -> int:
+        """Numbers past 127 live in the wider field alone."""
+        b = self._builder
+        tflite.OperatorCodeStart(b)
+        tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(code, 127))
+        tflite.OperatorCodeAddBuiltinCode(b, code)
+        tflite.OperatorCodeAddVersion(b, version)
+        return int(tflite.OperatorCodeEnd(b))
+
     def _table(self, name: str, fields: Mapping[str, Any]) -> int:
         getattr(tflite, f"{name}Start")(self._builder)
         for field, value in fields.items():
