@@ -245,5 +245,6 @@ def test_interleave_takes_turns():
     assert both["a"].samples_ns == [1000.0] * bench_worker.MIN_SAMPLES
 
 
-def test_timed_takes_off_the_loop():
-    assert bench_worker.timed(int)(10_000) < 10_000 * 1000
+@pytest.mark.parametrize("threads", [1, 2])
+def test_timed_takes_off_the_loop(threads):
+    assert bench_worker.timed(int, threads)(10_000) < 10_000 * 1000

@@ -29,7 +29,8 @@ SAMPLE_NS = 50_000  # a sample lasts at least this long, so that reading the clo
 MIN_SAMPLES = 101  # fewer have no 99th percentile
 WARM_UP_NS = 20_000_000
 ALIGNMENT_BYTES = 64
-PROFILE_ROUNDS = 25
+PROFILE_ROUNDS = 101
+PROFILE_NS = 3_000_000  # of one round: short, so that few rounds meet an interruption
 
 
 @dataclass(slots=True)
@@ -45,14 +46,19 @@ class Contestant:
     samples_ns: list[float] = field(default_factory=list)
 
 
-def timed(call: Callable[[], object]) -> Callable[[int], int]:
-    """A loop over ``call`` that takes off what the loop itself costs."""
+def timed(call: Callable[[], object], threads: int) -> Callable[[int], int]:
+    """A loop over ``call`` that takes off what the loop itself costs.
+
+    With one thread it is that thread's own time, as in harness.c: what else the machine does
+    is not in it. Several threads are measured by the wall's.
+    """
+    clock = time.thread_time_ns if threads == 1 else time.perf_counter_ns
 
     def loop(function: Callable[[], object], repetitions: int) -> int:
-        begin = time.perf_counter_ns()
+        begin = clock()
         for _ in range(repetitions):
             function()
-        return time.perf_counter_ns() - begin
+        return clock() - begin
 
     empty_ns = min(loop(int, 1000) for _ in range(20)) / 1000
 
@@ -94,8 +100,12 @@ def pointers(arrays: Sequence[Array]) -> ctypes.Array[ctypes.c_void_p]:
 class Bundle:
     """Our own: the shared object made from harness.c and a bundle."""
 
-    def __init__(self, library: str, card: Mapping[str, Any], inputs: Sequence[Array]) -> None:
+    def __init__(
+        self, library: str, card: Mapping[str, Any], inputs: Sequence[Array], threads: int = 1
+    ) -> None:
         self._library = ctypes.CDLL(library)
+        if threads == 1:
+            self._library.edge_bench_own_time()
         for name in ("edge_bench_run", "edge_bench_profile", "edge_bench_arena_bytes"):
             if hasattr(self._library, name):
                 getattr(self._library, name).restype = ctypes.c_int64
@@ -156,7 +166,7 @@ def litert(path: str, inputs: Sequence[Array], threads: int) -> Contestant:
 
     # The wrapper's own method checks reference counts first: not the runtime's time.
     invoke = loaded(num_threads=threads)._interpreter.Invoke
-    return Contestant(run=timed(invoke), outputs=reference)
+    return Contestant(run=timed(invoke, threads), outputs=reference)
 
 
 def onnxruntime(path: str, inputs: Sequence[Array], threads: int) -> Contestant:
@@ -175,7 +185,9 @@ def onnxruntime(path: str, inputs: Sequence[Array], threads: int) -> Contestant:
     for info in session.get_outputs():
         binding.bind_output(info.name)
     run, bound = session._sess.run_with_iobinding, binding._iobinding
-    return Contestant(run=timed(lambda: run(bound, None)), outputs=binding.copy_outputs_to_cpu)
+    return Contestant(
+        run=timed(lambda: run(bound, None), threads), outputs=binding.copy_outputs_to_cpu
+    )
 
 
 RUNTIMES: Mapping[str, Callable[[str, Sequence[Array], int], Contestant]] = {
@@ -222,7 +234,7 @@ def measure(model: Mapping[str, Any]) -> dict[str, Any]:
     card = ours["card"]
     generator = np.random.default_rng(model["seed"])
     inputs = [random_input(generator, each["shape"], each["dtype"]) for each in card["inputs"]]
-    bundle = Bundle(ours["path"], card, inputs)
+    bundle = Bundle(ours["path"], card, inputs, model["threads"])
     contestants = {"edgebuild": Contestant(run=bundle.run, outputs=bundle.outputs)}
     for name, facts in model["contestants"].items():
         if name in RUNTIMES:
@@ -236,14 +248,16 @@ def measure(model: Mapping[str, Any]) -> dict[str, Any]:
             for name, each in contestants.items()
             if name != "edgebuild"
         },
-        "layers_ns": layers(ours["profile"], card, inputs),
+        "layers_ns": layers(ours["profile"], card, inputs, model["threads"]),
     }
 
 
-def layers(library: str, card: Mapping[str, Any], inputs: Sequence[Array]) -> list[list[float]]:
+def layers(
+    library: str, card: Mapping[str, Any], inputs: Sequence[Array], threads: int
+) -> list[list[float]]:
     """Nanoseconds of each operator, one row per round, from the profiling build."""
-    bundle = Bundle(library, card, inputs)
-    repetitions = max(1, WARM_UP_NS // max(1, bundle.run(1)))
+    bundle = Bundle(library, card, inputs, threads)
+    repetitions = max(1, PROFILE_NS // max(1, bundle.run(1)))
     return [bundle.profile(repetitions, len(card["operators"])) for _ in range(PROFILE_ROUNDS)]
 
 
