@@ -29,11 +29,15 @@ from edgebuild.model.graph import Operator
 Affine = tuple[float, int]
 _STORED = np.arange(-128, 128, dtype=np.int64)
 _Q0 = (1 << 31) - 1
+#: the one output quantisation that the fixed-point form of a function has
+_ONLY: dict[str, Affine] = {"logistic": (1 / 256, -128), "tanh": (1 / 128, 0)}
 
 
 def table(operator: Operator, x: Affine, y: Affine) -> NDArray[np.int8]:
     """Output for every int8 input, from -128 up."""
     special = _FIXED.get(operator.kind)
+    if y != _ONLY.get(operator.kind, y):
+        special = None  # TFLite has no such output; ONNX may ask for one
     values = special(operator, x, y) if special else _float_table(operator, x, y)
     return np.clip(values, -128, 127).astype(np.int8)
 
