@@ -43,24 +43,35 @@ CPUS = {
 }
 ARGUMENTS_LIMIT_S = 120
 
-# A model that reverses its four bytes, checks the boundary's promises and fails when told to.
+# A model that reverses its four bytes with the pool's help, checks the boundary's promises and
+# fails when told to.
 MODEL = r"""
 #include <stddef.h>
 #include <stdint.h>
 const char edge_NAME_card[] = "{\"name\":\"NAME\"}";
 const size_t edge_NAME_card_bytes = sizeof edge_NAME_card - 1;
 size_t edge_NAME_arena_bytes(void) { return 100; }
+__attribute__((weak)) void edge_parallel(void (*task)(void *, int32_t, int32_t), void *context,
+                                         int32_t tasks, int32_t grain);
+static void copy(void *context, int32_t begin, int32_t end)
+{
+    void *const *both = context;
+    for (int32_t i = begin; i < end; i++)
+        ((unsigned char *)both[1])[i] = ((const unsigned char *)both[0])[3 - i];
+}
 int32_t edge_NAME_run(const void *const *in, void *const *out, void *arena)
 {
-    unsigned char *work = arena, *to = out[0];
-    const unsigned char *from = in[0];
-    if (((uintptr_t)arena | (uintptr_t)from | (uintptr_t)to) & 63)
+    void *first[2] = {(void *)in[0], arena}, *second[2] = {arena, out[0]};
+    if (((uintptr_t)arena | (uintptr_t)in[0] | (uintptr_t)out[0]) & 63)
         return -7;
+    if (!edge_parallel)
+        return -8;
+    edge_parallel(copy, first, 4, 1);
+    edge_parallel(copy, second, 4, 1);
+    edge_parallel(copy, first, 4, 1);
     for (int i = 0; i < 4; i++)
-        work[i] = from[3 - i];
-    for (int i = 0; i < 4; i++)
-        to[i] = work[i];
-    return from[0] == 255 ? -3 : 0;
+        ((unsigned char *)out[0])[i] = ((unsigned char *)arena)[i];
+    return *(const unsigned char *)in[0] == 255 ? -3 : 0;
 }
 """
 
@@ -113,7 +124,7 @@ def cpu(deb_arch: str) -> Cpu:
         arch=arch,
         model=model,
         features=features,
-        cores=1,
+        cores=4,
         clock_mhz=1000,
         cache=Cache(l1d_bytes=32768, l2_bytes=262144),
         macs_per_cycle_f32=1.0,

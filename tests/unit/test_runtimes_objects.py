@@ -22,6 +22,7 @@ def inputs(root: Path) -> objects.Inputs:
         stdlib=root / "stdlib",
         cpython=root / "cpython",
         runtime=data_dir() / "runtime",
+        cores=4,
     )
 
 
@@ -54,7 +55,9 @@ def test_only_wanted_extensions_are_compiled(tmp_path: Path) -> None:
 def test_every_fixed_source_exists(tmp_path: Path) -> None:
     units = objects.own_units(inputs(tmp_path), tmp_path)
     fixed = [unit.source for unit in units if unit.source.parent != tmp_path]
-    assert {path.stem for path in fixed} == {"main", "cpu", "needs", "kernels", "config", "lean"}
+    assert {path.stem for path in fixed} == {
+        "main", "cpu", "needs", "kernels", "config", "lean", "threads",
+    }  # fmt: skip
     assert all(path.is_file() for path in fixed)
 
 

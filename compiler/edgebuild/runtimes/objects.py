@@ -44,6 +44,7 @@ class Inputs:
     stdlib: Path
     cpython: Path  # CPython's source tree
     runtime: Path  # the folder that holds edgegate/ and native/
+    cores: int  # that kernels may use at once
 
 
 def build(
@@ -66,6 +67,7 @@ def build(
         stdlib=tools.folder(store, lock, "python3.13") / STDLIB,
         cpython=store.source(lock, "python3.13"),
         runtime=runtime or data_dir() / "runtime",
+        cores=cpu.cores,
     )
     with replaced_directory(out) as fresh, tempfile.TemporaryDirectory() as scratch:
         names = compile_all(inputs, Path(scratch), fresh / "runtime.o", jobs=jobs)
@@ -101,7 +103,8 @@ def compile_all(inputs: Inputs, scratch: Path, out: Path, *, jobs: int) -> list[
     objects = scratch / "objects"
     objects.mkdir()
     compiled = inputs.tools.compile(units, objects, jobs=jobs)
-    inputs.tools.combine(compiled, archives(inputs.tools), out)
+    roots = ("main", "edge_parallel") if inputs.cores > 1 else ("main",)
+    inputs.tools.combine(compiled, archives(inputs.tools), out, roots=roots)
     return sorted({name for name, _ in table} | {str(name) for name, *_ in frozen["modules"]})
 
 
@@ -135,16 +138,16 @@ def freeze(inputs: Inputs, source: Path, scratch: Path, native: list[str]) -> di
 def own_units(inputs: Inputs, scratch: Path) -> list[Unit]:
     """The fixed C of runtime/native and the two generated tables."""
     native = inputs.runtime / "native"
-    include = (f"-I{native}",)
+    include: tuple[str, ...] = (f"-I{native}",)
     # What runs before the CPU is known to be the profile's is compiled for any.
     baseline = (*include, "-mcpu=baseline")
+    own = dict.fromkeys(("cpu", "main"), baseline)
+    own |= dict.fromkeys(("config", "kernels", "lean", "needs"), include)
+    # Bundles call the pool if it is there; one core needs none.
+    own["threads"] = (*include, f"-DEDGE_THREADS={inputs.cores}")
     fixed = [
-        Unit(
-            name=f"edge-{name}",
-            source=native / f"{name}.c",
-            flags=baseline if name in ("main", "cpu") else include,
-        )
-        for name in ("main", "cpu", "needs", "kernels", "config", "lean")
+        Unit(name=f"edge-{name}", source=native / f"{name}.c", flags=flags)
+        for name, flags in own.items()
     ]
     # _frozen tables and #embed are CPython's and C23's: the internal header wants BUILD_CORE.
     core = ("-DPy_BUILD_CORE", "-std=c23", *include)

@@ -86,15 +86,22 @@ class Toolchain:
         process.run(argv, what=f"compile {unit.source.name} for {self.deb_arch}", cwd=out)
         return target
 
-    def combine(self, objects: Sequence[Path], archives: Sequence[Path], out: Path) -> None:
+    def combine(
+        self,
+        objects: Sequence[Path],
+        archives: Sequence[Path],
+        out: Path,
+        *,
+        roots: Sequence[str] = ("main",),
+    ) -> None:
         """Link objects, and what they need of archives, into one that is linked again later.
 
-        Sections that ``main`` does not reach go already here, with the unwind tables: C code has
-        no use for them, and they are a tenth of the executable. Raises E112.
+        Sections that the symbols ``roots`` do not reach go already here, with the unwind tables: C
+        code has no use for them, and they are a tenth of the executable. Raises E112.
         """
         argv: list[str | Path] = [
-            *compiler.zig(), "ld.lld", "-m", self.machine.emulation, "-r",
-            "--gc-sections", "--entry=main", "-o", out, *objects,
+            *compiler.zig(), "ld.lld", "-m", self.machine.emulation, "-r", "--gc-sections",
+            *(f"--undefined={root}" for root in roots), "-o", out, *objects,
             "--start-group", *archives, "--end-group",
         ]  # fmt: skip
         process.run(argv, what=f"combine objects for {self.deb_arch}")
