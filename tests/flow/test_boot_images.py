@@ -21,7 +21,7 @@ from edgebuild.config import profiles
 from edgebuild.host import compiler, lockfile, paths, process, tools
 from edgebuild.host.store import Store
 from edgebuild.images import base, filesystems, firmware, oci, programs
-from edgebuild.lab import media
+from edgebuild.lab import accelerator, media
 from edgebuild.lab import run as lab
 from edgebuild.model.profile import Profile
 
@@ -185,6 +185,12 @@ def test_a_medium_without_its_root_partition_says_so(workshop: Workshop) -> None
     (broken / "rpi4.img.zst").write_bytes(zstandard.compress(raw.read_bytes()))
     with workshop.boot("rpi4", broken) as started:
         assert started.wait_for_line("init: cannot mount the root file system; restarting", WAIT_S)
+
+
+def test_the_probe_for_an_accelerator_runs_its_guest(workshop: Workshop) -> None:
+    command = tools.tool(workshop.store, workshop.lock, "qemu-system-x86_64")
+    assert accelerator.runs(command, "tcg", "max")
+    assert not accelerator.runs(command, "none-such", "max")
 
 
 def test_the_locked_tools_give_the_same_image_twice(workshop: Workshop) -> None:

@@ -19,6 +19,7 @@ from edgebuild.host import process
 # x86 boot sector: mov $0x4b,%al; mov $0xf4,%dx; out %al,(%dx); hlt. Port 0xf4 is QEMU's
 # isa-debug-exit, which ends QEMU with status value * 2 + 1.
 _SECTOR = bytes.fromhex("b04b baf400 ee f4".replace(" ", "")).ljust(510, b"\0") + b"\x55\xaa"
+_DISK_BYTES = 1 << 20  # the BIOS does not read a disk that is smaller than a cylinder
 _STATUS = 0x4B * 2 + 1
 _TIMEOUT_S = 10.0
 
@@ -29,22 +30,23 @@ def best(command: Sequence[str], arch: str) -> str:
         return "tcg"
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
-    return "kvm" if _runs(command) else "tcg"
+    return "kvm" if runs(command, "kvm", "host") else "tcg"
 
 
-def _runs(command: Sequence[str]) -> bool:
+def runs(command: Sequence[str], accelerator: str, cpu: str) -> bool:
+    """Whether QEMU runs a guest so."""
     with tempfile.TemporaryDirectory() as folder:
         disk = Path(folder, "disk")
-        disk.write_bytes(_SECTOR)
+        disk.write_bytes(_SECTOR.ljust(_DISK_BYTES, b"\0"))
         argv = [
             *command, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-            "-machine", "q35,accel=kvm", "-cpu", "host", "-m", "64",
+            "-machine", f"q35,accel={accelerator}", "-cpu", cpu, "-m", "64",
             "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
-            "-drive", f"file={disk},format=raw,if=none,id=disk,readonly=on",
+            "-drive", f"file={disk},format=raw,if=none,id=disk,snapshot=on",
             "-device", "ide-hd,drive=disk",
         ]  # fmt: skip
         try:
-            process.run(argv, what="try KVM", timeout_s=_TIMEOUT_S)
+            process.run(argv, what=f"try {accelerator}", timeout_s=_TIMEOUT_S)
         except EdgebuildError as error:
             return f"status {_STATUS}" in str(error)
     return False

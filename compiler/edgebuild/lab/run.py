@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgebuild.errors import EdgebuildError
+from edgebuild.errors.base import Code
 from edgebuild.errors.images import EMULATOR_ENDED, NO_ANSWER, PORT_BUSY
 from edgebuild.host import process, tools
 from edgebuild.host.store import Store
@@ -30,6 +31,11 @@ _LAST_LINES = 25
 _POWER_OFF_S = 8.0
 _NOTICE_S = 2.0
 _POLL_S = 0.05
+_HINTS = {
+    EMULATOR_ENDED.code: "see everything with --console",
+    NO_ANSWER.code: "see everything with --console; is `listen` in the configuration an address "
+    "that can be reached from outside?",
+}
 _POWERING_OFF = "init: powering off"  # what runtime/init/system.c logs
 
 
@@ -89,10 +95,10 @@ class Machine:
             time.sleep(_POLL_S)
         return False
 
-    def _failure(self, kind: Callable[..., EdgebuildError], what: str) -> EdgebuildError:
+    def _failure(self, kind: Code, what: str) -> EdgebuildError:
         last = "\n  ".join(list(self.lines)[-_LAST_LINES:])
         return kind(what, where=f"the console's last lines:\n  {last}",
-                    hint="see everything with --console")  # fmt: skip
+                    hint=_HINTS[kind.code])  # fmt: skip
 
     def _wait_for_power_off(self) -> None:
         """Some machines have no power button: then nothing is said, and nothing waited for."""
