@@ -8,6 +8,7 @@ matrix product over all positions, and so is a dense layer.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
@@ -16,7 +17,6 @@ from tvm import tirx
 from edgebuild.kernels.specs import Conv2d, Dense, Window
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
-    Split,
     Tile,
     Walk,
     Weights,
@@ -24,9 +24,17 @@ from edgebuild.kernels.tir.contraction import (
     rows_of,
     split,
 )  # fmt: skip
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, const
-from edgebuild.kernels.tir.frame import Build, Frame, merged, unravel, window_reach
-from edgebuild.kernels.tir.prepare import image
+from edgebuild.kernels.tir.emit import Index, Memory, const
+from edgebuild.kernels.tir.frame import (
+    Build,
+    Frame,
+    divided,
+    merged,
+    nest,
+    unravel,
+    window_reach,
+)  # fmt: skip
+from edgebuild.kernels.tir.prepare import Copy, Strips, shares
 from edgebuild.kernels.tir.products import Form, form
 from edgebuild.kernels.tir.scalars import strides_over
 
@@ -72,18 +80,17 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
         shape, output = spec.input, spec.output
     size = (shape[1], shape[2]) if flat else (window_reach(spec, 0), window_reach(spec, 1))
     walk = _walk(spec, how, size[1])
-    needs = how.prepared or size != shape[1:3] or walk.run % walk.group != 0
-    at = 0
-    if needs:
+    copy = None
+    if how.prepared or size != shape[1:3] or walk.run % walk.group != 0:
         before = (0, 0) if flat else spec.window.padding
-        at = image(kernel, how, shape, zero=spec.input_zero, before=before, size=size).at
+        copy = Copy(kernel, how, shape, zero=spec.input_zero, before=before, size=size)
     geometry = Geometry(
         rows=output[0] * output[1], height=output[1], columns=output[2],
         image_stride=size[0] * size[1] * shape[3],
         row_stride=spec.window.stride[0] * size[1] * shape[3] if not flat else 0,
         column_stride=spec.window.stride[1] * shape[3],
     )  # fmt: skip
-    _tiles(spec, kernel, how, walk, geometry, domain, needs, at, steps)
+    Convolution(spec, kernel, how, walk, geometry, domain, steps).build(copy, flat=flat)
 
 
 def _walk(spec: Conv2d, how: Form, columns: int) -> Walk:
@@ -99,145 +106,178 @@ def _natural(spec: Conv2d, walk: Walk, constants: Constants) -> Array:
     return constants["weights"].reshape(spec.output[3], walk.positions, walk.run)
 
 
-def _tiles(
-    spec: Conv2d, kernel: Build, how: Form, walk: Walk, g: Geometry, domain: tuple[int, ...],
-    prepared: bool, at: int, steps: list[tuple[int, ...]],
-) -> None:  # fmt: skip
-    channels = spec.output[3] // spec.groups
-    cut = split(kernel.isa, how, channels, g.columns)
-    rows = rows_of(kernel.isa, how, cut.vectors, max(1, g.columns))
-    bias = bias_first(spec.epilogue, spec.output[3])
-    weights = Weights(
-        kernel.block, how, cut, walk, groups=spec.groups, dtype=spec.dtype, bias=bias,
-        zero=spec.input_zero, natural=lambda c: _natural(spec, walk, c),
-    )  # fmt: skip
-    chunk = _chunk(kernel, how, walk, g, rows)
-    spans = -(-g.columns // chunk) if g.columns else 0
-    counts = _order(kernel, cut, walk, g, spec, spans)
-    frame = kernel.frame(prod(n for _, n in counts))
-    flat: dict[int, tuple[int, ...]] = dict(enumerate(_joined(steps, domain)))
-    programs = frame.programs(spec.epilogue, domain, flat if len(domain) == 2 else None)
-    tile = Tile(frame, how, walk, cut, weights, programs, 0 if bias is None else 1)
-    with frame.each_task() as task:
-        where = dict(zip(
-            (name for name, _ in counts), unravel(frame.w, task, [n for _, n in counts]),
-            strict=True,
-        ))  # fmt: skip
-        _task(spec, frame, tile, cut, g, where, domain, rows, chunk, prepared, at)
-    frame.finish()
-
-
 def _joined(steps: list[tuple[int, ...]], domain: tuple[int, ...]) -> list[tuple[int, int]]:
     """Strides over (position, channel): all positions of a flat image are one axis."""
     return [(max((*s[:-1], 0)) and domain[-1], s[-1]) for s in steps]
 
 
-def _chunk(kernel: Build, how: Form, walk: Walk, g: Geometry, rows: int) -> int:
-    """Columns of one task: a whole row, or as many tiles of a long one as leave L2 room."""
-    tiles = -(-g.columns // rows)
-    if g.rows > 1 or tiles <= 1:
-        return rows * max(1, tiles)
-    item = {"int8": 1, "int16": 2, "float32": 4}[how.source]
-    fitting = kernel.isa.l2_bytes // 8 // max(1, rows * walk.run * item)
-    # at least 8 tasks where there is work for several cores
-    return rows * max(1, min(fitting, -(-tiles // 8)))
+class Convolution:
+    """Emits the tiles of a convolution whose geometry is known."""
 
+    def __init__(
+        self, spec: Conv2d, kernel: Build, how: Form, walk: Walk, g: Geometry,
+        domain: tuple[int, ...], steps: list[tuple[int, ...]],
+    ) -> None:  # fmt: skip
+        self.spec, self.kernel, self.how, self.walk, self.g = spec, kernel, how, walk, g
+        self.domain = domain
+        flat: dict[int, tuple[int, ...]] = dict(enumerate(_joined(steps, domain)))
+        self.strides = flat if len(domain) == 2 else None
+        channels = spec.output[3] // spec.groups
+        self.cut = split(kernel.isa, how, channels, g.columns)
+        self.rows = rows_of(kernel.isa, how, self.cut.vectors, max(1, g.columns))
+        self.bias = bias_first(spec.epilogue, spec.output[3])
+        self.weights = Weights(
+            kernel.block, how, self.cut, walk, groups=spec.groups, dtype=spec.dtype,
+            bias=self.bias, zero=spec.input_zero, natural=lambda c: _natural(spec, walk, c),
+        )  # fmt: skip
+        self.chunk = self._chunk()
 
-def _order(
-    kernel: Build, cut: Split, walk: Walk, g: Geometry, spec: Conv2d, spans: int
-) -> list[tuple[str, int]]:
-    """Which axis of tasks turns slowest: the one that makes less to be read again from afar."""
-    item = 4 if spec.dtype == "float32" else 1
-    near = kernel.isa.l2_bytes // 2
-    left = item * g.rows * g.columns * walk.run * walk.positions
-    right = item * cut.padded * spec.groups * walk.run * walk.positions
-    places = [("row", g.rows), ("span", spans)]
-    blocks = [("group", spec.groups), ("block", cut.blocks)]
-    again_left = left * (cut.blocks - 1) if left > near else 0
-    again_right = right * (g.rows * spans - 1) if right > near else 0
-    if again_left == again_right == 0:
-        # all in L2: the operand that fits L1 stays inside
-        again_right = right * (g.rows * spans - 1) if right > kernel.isa.l1_bytes // 2 else 0
-        again_left = left * (cut.blocks - 1) if again_right else 1
-    return [*blocks, *places] if again_left < again_right else [*places, *blocks]
+    def build(self, copy: Copy | None, *, flat: bool) -> None:
+        if copy is not None and copy.is_large:
+            self._flat_strips(copy) if flat else self._strips(copy)
+            return
+        at = 0 if copy is None else copy.phase()
+        spans = -(-self.g.columns // self.chunk) if self.g.columns else 0
+        counts = self._order(spans)
+        frame = self.kernel.frame(prod(n for _, n in counts))
+        tile = self._tile(frame)
+        with frame.each_task() as task:
+            numbers = unravel(frame.w, task, [n for _, n in counts])
+            where = dict(zip((name for name, _ in counts), numbers, strict=True))
+            number, y = divided(frame, where["row"], self.g.height)
+            number, y = (0, where["row"]) if self.g.rows == self.g.height else (number, y)
+            base = number * self.g.image_stride + y * self.g.row_stride + at
+            left = frame.inputs["input"] if copy is None else frame.scratch
+            self._task(frame, tile, left, base, (number, y), where)
+        frame.finish()
 
+    def _tile(self, frame: Frame) -> Tile:
+        programs = frame.programs(self.spec.epilogue, self.domain, self.strides)
+        skip = 0 if self.bias is None else 1
+        return Tile(frame, self.how, self.walk, self.cut, self.weights, programs, skip)
 
-def _task(
-    spec: Conv2d, frame: Frame, tile: Tile, cut: Split, g: Geometry, where: dict[str, Index],
-    domain: tuple[int, ...], rows: int, chunk: int, prepared: bool, at: int,
-) -> None:  # fmt: skip
-    w = frame.w
-    left: Memory = frame.scratch if prepared else frame.inputs["input"]
-    row, group, block = where["row"], where["group"], where["block"]
-    number, y = _image_row(frame, row, g)
-    base = w.let_index(
-        number * g.image_stride + y * g.row_stride + at
-        + group * (spec.input[3] // spec.groups)
-    )  # fmt: skip
-    place = w.let_index(row * g.columns)
+    def _strips(self, copy: Copy) -> None:
+        """Strips of output rows; blocks of channels turn outside of a strip's rows."""
+        g, window = self.g, self.spec.window
+        span = (window.kernel[0] - 1) * window.dilation[0] + 1
+        strips = Strips(copy, outputs=(g.rows // g.height, g.height), stride=window.stride[0],
+                        span=span)  # fmt: skip
+        with strips.each() as (frame, number, top, place):
+            tile, w = self._tile(frame), frame.w
+            sizes = [self.spec.groups, self.cut.blocks]
+            with nest(frame, sizes, [[1, 0], [0, 1]], [0, 0]) as (group, block):
 
-    def some(first: Index, count: int, *, tail: bool) -> None:
-        columns = [first + m for m in range(count)]
-        bases = [w.let_index(base + c * g.column_stride) for c in columns]
-        stores = [w.let_index((place + c) * spec.output[3]) for c in columns]
-        points = [_point(domain, number, y, place, c) for c in columns]
-        tile.emit(left, bases, points, stores, group, block, tail=tail)
+                def row(r: Index, y: Index) -> None:
+                    line = w.let_index(number * g.height + y)
+                    where = {"row": line, "span": 0, "group": group, "block": block}
+                    base = place + r * g.row_stride
+                    self._task(frame, tile, frame.scratch, base, (number, y), where)
 
-    def span(*, tail: bool) -> None:
-        _span(frame, g, where["span"], rows, chunk, lambda f, n: some(f, n, tail=tail))
+                strips.rows_of(frame, top, row)
 
-    if not cut.tail:
-        span(tail=False)
-    elif cut.blocks == 1:
-        span(tail=True)
-    else:
-        last = const(cut.blocks - 1, "int64")
-        with w.when(block < last):
+    def _flat_strips(self, copy: Copy) -> None:
+        """Strips of positions, for a product over all of them."""
+        channels = self.spec.input[3]
+        position = channels * copy.item
+        self.chunk = self.rows * max(1, copy.budget // (self.rows * position))
+        count = -(-self.g.columns // self.chunk)
+        rest = self.g.columns - (count - 1) * self.chunk
+        with shares(self.kernel, count) as (frame, task, strip):
+            w, tile = frame.w, self._tile(frame)
+            at = copy.reserve(frame.tasks * self.chunk * channels)
+            place = w.let_index(task * (self.chunk * channels) + at)
+            source = w.let_index(strip * (self.chunk * channels))
+            with w.when(strip < const(count - 1, "int64")):
+                copy.convert(frame, place, source, self.chunk * channels)
+            with w.when(strip >= const(count - 1, "int64")):
+                copy.convert(frame, place, source, rest * channels)
+            # tiles count their columns from the whole image's first
+            base = w.let_index(place - strip * (self.chunk * channels))
+            with w.loop(0, self.cut.blocks, "b") as block:
+                where = {"row": 0, "span": strip, "group": 0, "block": block}
+                self._task(frame, tile, frame.scratch, base, (0, 0), where)
+
+    def _chunk(self) -> int:
+        """Columns of one task: a whole row, or as many tiles of a long one as leave L2 room."""
+        tiles = -(-self.g.columns // self.rows)
+        if self.g.rows > 1 or tiles <= 1:
+            return self.rows * max(1, tiles)
+        item = {"int8": 1, "int16": 2, "float32": 4}[self.how.source]
+        fitting = self.kernel.isa.l2_bytes // 8 // max(1, self.rows * self.walk.run * item)
+        # at least 8 tasks where there is work for several cores
+        return self.rows * max(1, min(fitting, -(-tiles // 8)))
+
+    def _order(self, spans: int) -> list[tuple[str, int]]:
+        """Which axis of tasks turns slowest: the one that costs less to be read again."""
+        g, isa, depth = self.g, self.kernel.isa, self.walk.run * self.walk.positions
+        item = 4 if self.spec.dtype == "float32" else 1
+        left = item * g.rows * g.columns * depth
+        right = item * self.cut.padded * self.spec.groups * depth
+        places = [("row", g.rows), ("span", spans)]
+        blocks = [("group", self.spec.groups), ("block", self.cut.blocks)]
+        again_left = left * (self.cut.blocks - 1) if left > isa.l2_bytes // 2 else 0
+        again_right = right * (g.rows * spans - 1) if right > isa.l2_bytes // 2 else 0
+        if again_left == again_right == 0:
+            # all in L2: the weights stay inside if L1 holds them
+            return [*blocks, *places] if right > isa.l1_bytes // 2 else [*places, *blocks]
+        return [*blocks, *places] if again_left < again_right else [*places, *blocks]
+
+    def _task(
+        self, frame: Frame, tile: Tile, left: Memory, start: Index,
+        at: tuple[Index, Index], where: dict[str, Index],
+    ) -> None:  # fmt: skip
+        """The tiles of one row (or span of it) and one block of channels.
+
+        ``start``: the element of the left side that the row's first output reads first;
+        ``at``: image and row; ``where``: the axes of the tasks.
+        """
+        w, spec, cut, columns = frame.w, self.spec, self.cut, self.g.columns
+        group, block = where["group"], where["block"]
+        base = w.let_index(start + group * (spec.input[3] // spec.groups))
+        place = w.let_index(where["row"] * columns)
+
+        def some(first: Index, count: int, *, tail: bool) -> None:
+            numbers = [first + m for m in range(count)]
+            bases = [w.let_index(base + c * self.g.column_stride) for c in numbers]
+            stores = [w.let_index((place + c) * spec.output[3]) for c in numbers]
+            # a flattened image has its position as the only coordinate before the channel
+            flat = len(self.domain) == 2
+            points: list[tuple[Index, ...]] = [(c,) if flat else (*at, c) for c in numbers]
+            tile.emit(left, bases, points, stores, group, block, tail=tail)
+
+        def span(*, tail: bool) -> None:
+            self._span(frame, where["span"], lambda f, n: some(f, n, tail=tail))
+
+        if not cut.tail:
             span(tail=False)
-        with w.when(block >= last):
+        elif cut.blocks == 1:
             span(tail=True)
-
-
-def _image_row(frame: Frame, row: Index, g: Geometry) -> tuple[Index, Index]:
-    if g.rows == g.height:
-        return 0, row
-    height = const(g.height, "int64")
-    return frame.w.let(tirx.Div(row, height)), frame.w.let(tirx.Mod(row, height))
-
-
-def _point(
-    domain: tuple[int, ...], number: Index, y: Index, place: Index, column: Index
-) -> tuple[Index, ...]:
-    """Epilogue coordinates before the channel; a flattened image has its position in the last."""
-    if len(domain) == 2:
-        return (column,)
-    return (number, y, column)
-
-
-def _span(
-    frame: Frame, g: Geometry, span: Index, rows: int, chunk: int,
-    some: object,
-) -> None:  # fmt: skip
-    """The tiles of one task: whole ones in a loop, and the row's odd end."""
-    w = frame.w
-    whole = g.columns // rows
-    rest = g.columns - whole * rows
-    per = chunk // rows
-    spans = -(-g.columns // chunk)
-    if spans == 1:
-        if whole == 1:
-            some(0, rows)  # type: ignore[operator]
-        elif whole:
-            with w.loop(0, whole, "x") as x:
-                some(w.let(x * rows), rows)  # type: ignore[operator]
-    elif whole:
-        first = w.let(span * per)
-        last: Expr = w.let(tirx.Min(first + const(per, "int64"), const(whole, "int64")))
-        with w.loop(first, last, "x") as x:
-            some(w.let(x * rows), rows)  # type: ignore[operator]
-    if rest:
-        if spans == 1:
-            some(whole * rows, rest)  # type: ignore[operator]
         else:
+            last = const(cut.blocks - 1, "int64")
+            with w.when(block < last):
+                span(tail=False)
+            with w.when(block >= last):
+                span(tail=True)
+
+    def _span(self, frame: Frame, span: Index, some: Callable[[Index, int], None]) -> None:
+        """Whole tiles in a loop, and the row's odd end."""
+        w, columns, rows = frame.w, self.g.columns, self.rows
+        whole, rest = divmod(columns, rows)
+        spans = -(-columns // self.chunk)
+        if spans == 1:
+            if whole == 1:
+                some(0, rows)
+            elif whole:
+                with w.loop(0, whole, "x") as x:
+                    some(w.let(x * rows), rows)
+            if rest:
+                some(whole * rows, rest)
+            return
+        per = self.chunk // rows
+        first = w.let(span * per)
+        last = w.let(tirx.Min(first + const(per, "int64"), const(whole, "int64")))
+        with w.loop(first, last, "x") as x:
+            some(w.let(x * rows), rows)
+        if rest:
             with w.when(span >= const(spans - 1, "int64")):
-                some(whole * rows, rest)  # type: ignore[operator]
+                some(whole * rows, rest)

@@ -16,9 +16,19 @@ from edgebuild.kernels.specs import Depthwise2d
 from edgebuild.kernels.tir import depthwise_quads
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, Registers, cast, const, llvm, splat
-from edgebuild.kernels.tir.frame import Build, Frame, along, even, store, window_reach
-from edgebuild.kernels.tir.prepare import image
+from edgebuild.kernels.tir.emit import (
+    Expr,
+    Index,
+    Memory,
+    Registers,
+    cast,
+    const,
+    index,
+    llvm,
+    splat,
+)
+from edgebuild.kernels.tir.frame import Build, Frame, along, divided, even, store, window_reach
+from edgebuild.kernels.tir.prepare import Copy, Strips
 from edgebuild.kernels.tir.products import Form
 from edgebuild.kernels.tir.scalars import Point, Programs
 
@@ -45,65 +55,72 @@ def depthwise(spec: Depthwise2d, kernel: Build) -> None:
     if spec.dtype == "int8" and depthwise_quads.suits(spec, kernel.isa):
         depthwise_quads.build(spec, kernel)
         return
-    size, padding, at = spec.input[1:3], spec.window.padding, 0
-    copied = False
-    if spec.dtype == "int8":
-        reach = (window_reach(spec, 0), window_reach(spec, 1))
-        copied = reach != size
-        if copied:
-            plain = Form(group=1, lanes=1, source="int8")
-            at = image(kernel, plain, spec.input, zero=spec.input_zero,
-                       before=padding, size=reach).at  # fmt: skip
-            size, padding = reach, (0, 0)
+    size, padding, copy = spec.input[1:3], spec.window.padding, None
+    reach = (window_reach(spec, 0), window_reach(spec, 1))
+    if spec.dtype == "int8" and reach != size:
+        plain = Form(group=1, lanes=1, source="int8")
+        copy = Copy(kernel, plain, spec.input, zero=spec.input_zero, before=padding, size=reach)
+        size, padding = reach, (0, 0)
     weights = Weights(spec, kernel)
+    if copy is not None and copy.is_large:
+        strips = Strips(copy, outputs=spec.output[:2], stride=spec.window.stride[0],
+                        span=(spec.window.kernel[0] - 1) * spec.window.dilation[0] + 1)  # fmt: skip
+        with strips.each() as (frame, number, top, place):
+            rows = Rows(spec, frame, weights, frame.scratch, size, padding)
+            strips.rows_of(frame, top, lambda r, y: rows.emit(number, y, place, r))
+        return
+    at = 0 if copy is None else copy.phase()
     frame = kernel.frame(spec.output[0] * spec.output[1])
-    Rows(spec, frame, weights, frame.scratch if copied else frame.inputs["input"], at,
-         size, padding).emit()  # fmt: skip
+    left = frame.inputs["input"] if copy is None else frame.scratch
+    rows = Rows(spec, frame, weights, left, size, padding)
+    with frame.each_task() as task:
+        number, y = divided(frame, task, spec.output[1])
+        number, y = (0, task) if spec.output[0] == 1 else (number, y)
+        base = frame.w.let_index(number * (size[0] * size[1] * spec.input[3]) + at)
+        rows.emit(number, y, base, y)
     frame.finish()
 
 
 class Rows:
-    """One output row per task."""
+    """Emits output rows."""
 
     def __init__(
-        self, spec: Depthwise2d, frame: Frame, weights: Weights, left: Memory, at: int,
+        self, spec: Depthwise2d, frame: Frame, weights: Weights, left: Memory,
         size: tuple[int, int], padding: tuple[int, int],
     ) -> None:  # fmt: skip
         self.spec, self.frame, self.weights, self.left = spec, frame, weights, left
-        self.at, self.size, self.padding = at, size, padding
+        self.size, self.padding = size, padding
         self.programs: Programs = frame.programs(spec.epilogue, spec.output)
         self.multiplier = spec.output[3] // max(1, spec.input[3])
         wide = self.multiplier == 1 or spec.input[3] == 1
         neon = frame.isa.arch == "aarch64" and spec.dtype == "int8"
         self.lanes = (8 if neon else frame.isa.lanes) if wide else 1
 
-    def emit(self) -> None:
+    def emit(self, number: Index, y: Index, base: Index, local: Index) -> None:
+        """Row ``y`` of an image: row ``local`` of what begins at element ``base`` on the left."""
         spec, w = self.spec, self.frame.w
-        n, oh, ow, _ = spec.output
+        ow = spec.output[2]
         columns = max(1, min(ow, 8 if self.frame.isa.registers >= 32 else 4))
         if self.lanes > self.frame.isa.lanes:
             columns = min(columns, 4)
         columns = even(ow, columns)
         first, last = self._inside()
-        with self.frame.each_task() as row:
-            height = const(oh, "int64")
-            number = 0 if n == 1 else w.let(tirx.Div(row, height))
-            y = row if n == 1 else w.let(tirx.Mod(row, height))
-            top = w.let(y * spec.window.stride[0] - self.padding[0])
-            self._where = (number, y, top, row)
-            for x in range(0, first, columns):
-                self._tile(x, min(columns, first - x))
-            whole = max(0, last - first) // columns
-            if whole == 1:
-                self._tile(first, columns)
-            elif whole:
-                with w.loop(0, whole, "x") as i:
-                    self._tile(w.let(i * columns + first), columns)
-            rest = first + whole * columns
-            if rest < last:
-                self._tile(rest, last - rest)
-            for x in range(max(first, last), ow, columns):
-                self._tile(x, min(columns, ow - x))
+        top = w.let_index(local * spec.window.stride[0] - self.padding[0])
+        row = w.let_index(number * spec.output[1] + y)
+        self._where = (number, y, top, row, base)
+        for x in range(0, first, columns):
+            self._tile(x, min(columns, first - x))
+        whole = max(0, last - first) // columns
+        if whole == 1:
+            self._tile(first, columns)
+        elif whole:
+            with w.loop(0, whole, "x") as i:
+                self._tile(w.let(i * columns + first), columns)
+        rest = first + whole * columns
+        if rest < last:
+            self._tile(rest, last - rest)
+        for x in range(max(first, last), ow, columns):
+            self._tile(x, min(columns, ow - x))
 
     def _inside(self) -> tuple[int, int]:
         """[first, last): outputs of a row whose windows lie within it."""
@@ -117,12 +134,12 @@ class Rows:
     def _tile(self, x: Index, count: int) -> None:
         """``count`` neighbouring outputs, all channels."""
         spec, w, ow = self.spec, self.frame.w, self.spec.output[2]
-        number, y, top, row = self._where
+        number, y, top, row, base = self._where
         place = w.let_index((row * ow + x) * spec.output[3])
         left = w.let_index(x * spec.window.stride[1] - self.padding[1])
 
         def body(c: Index, lanes: int) -> None:
-            sums = self._sums(number, top, left, x, count, c, lanes)
+            sums = self._sums(base, top, left, x, count, c, lanes)
             for m in range(count):
                 point = Point(coordinates=(number, y, x + m, c), lanes=lanes)
                 skip = 0 if self.weights.bias is None else 1
@@ -132,7 +149,7 @@ class Rows:
         along(w, spec.output[3], self.lanes, body)
 
     def _sums(
-        self, number: Index, top: Expr, left: Index, x: Index, count: int, c: Index, lanes: int
+        self, base: Index, top: Expr, left: Index, x: Index, count: int, c: Index, lanes: int
     ) -> Registers:
         w, spec, weights = self.frame.w, self.spec, self.weights
         sums = w.registers(weights.kind, lanes, count, "sum")
@@ -142,8 +159,8 @@ class Rows:
         height, width = self.size
         checked = self.padding[0] > 0 or window_reach(spec, 0) > height
         for ky in range(spec.window.kernel[0]):
-            line = w.let(top + ky * spec.window.dilation[0])
-            row = w.let_index((number * height + line) * width + left)
+            line = index(top + ky * spec.window.dilation[0])
+            row = w.let_index((line * width + left) * spec.input[3] + base)
 
             def taps(ky: int = ky, row: Index = row) -> None:
                 self._row(sums, ky, row, x, count, c, lanes)
@@ -170,7 +187,7 @@ class Rows:
         for column in sorted(users):
             if isinstance(x, int) and not 0 <= x * stride - self.padding[1] + column < self.size[1]:
                 continue
-            at = w.let((row + column) * spec.input[3] + self.at)
+            at = w.let_index(row + column * spec.input[3])
             value = self._load(at, c, lanes)
             for m, kx in users[column]:
                 sums.set(m, self._multiply_add(value, kinds[kx], sums.get(m), lanes))

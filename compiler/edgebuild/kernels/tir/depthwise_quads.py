@@ -14,10 +14,10 @@ from tvm import tirx
 from edgebuild.kernels.specs import Depthwise2d
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
-from edgebuild.kernels.tir.emit import Expr, Index, Registers, const, shuffle
-from edgebuild.kernels.tir.frame import Build, Frame, even, pieces, store, window_reach
+from edgebuild.kernels.tir.emit import Expr, Index, Registers, const, index, shuffle
+from edgebuild.kernels.tir.frame import Build, Frame, divided, even, pieces, store, window_reach
 from edgebuild.kernels.tir.isa import Isa
-from edgebuild.kernels.tir.prepare import Image, image
+from edgebuild.kernels.tir.prepare import Copy, Strips
 from edgebuild.kernels.tir.products import Form, Steps
 from edgebuild.kernels.tir.scalars import Point
 
@@ -41,12 +41,27 @@ def build(spec: Depthwise2d, kernel: Build) -> None:
     quads = -(-kh // 4)
     rows = max(1, min(ROWS, (4 * quads - kh) // stride + 1, spec.output[1]))
     size = (window_reach(spec, 0), window_reach(spec, 1))
-    copy = image(kernel, how, spec.input, zero=spec.input_zero,
-                 before=spec.window.padding, size=size)  # fmt: skip
-    # the last channels' vectors reach up to a vector further than the image
-    kernel.scratch(4 * lanes)
-    frame = kernel.frame(spec.output[0] * -(-spec.output[1] // rows))
-    Tiles(spec, frame, how, copy, quads, rows).emit()
+    copy = Copy(kernel, how, spec.input, zero=spec.input_zero,
+                before=spec.window.padding, size=size)  # fmt: skip
+    if copy.is_large:
+        strips = Strips(copy, outputs=spec.output[:2], stride=stride,
+                        span=(rows - 1) * stride + kh, multiple=rows)  # fmt: skip
+        with strips.each() as (frame, number, top, place):
+            tiles = Tiles(spec, frame, how, copy, quads, rows)
+            with frame.w.loop(0, strips.rows // rows, "band") as band:
+                y = frame.w.let(top + band * rows)
+                with frame.w.when(y < const(spec.output[1], "int64")):
+                    tiles.emit(number, y, place, band * rows, strips.reads)
+        return
+    at = copy.phase()
+    bands = -(-spec.output[1] // rows)
+    frame = kernel.frame(spec.output[0] * bands)
+    tiles = Tiles(spec, frame, how, copy, quads, rows)
+    with frame.each_task() as task:
+        number, band = divided(frame, task, bands)
+        number, band = (0, task) if spec.output[0] == 1 else (number, band)
+        y = frame.w.let_index(band * rows)
+        tiles.emit(number, y, frame.w.let_index(number * copy.size + at), y, copy.height)
     frame.finish()
 
 
@@ -54,7 +69,7 @@ class Tiles:
     """Emits tiles of ``rows`` x some columns x one vector of channels."""
 
     def __init__(
-        self, spec: Depthwise2d, frame: Frame, how: Form, copy: Image, quads: int, rows: int
+        self, spec: Depthwise2d, frame: Frame, how: Form, copy: Copy, quads: int, rows: int
     ) -> None:
         self.spec, self.frame, self.how, self.copy = spec, frame, how, copy
         self.quads, self.rows = quads, rows
@@ -87,26 +102,21 @@ class Tiles:
         shape = (self.rows, self.quads, 4, kw, self.vectors, self.how.lanes)
         return full.reshape(shape).transpose(4, 0, 1, 3, 5, 2)
 
-    def emit(self) -> None:
-        spec, w = self.spec, self.frame.w
-        oh, ow = spec.output[1:3]
-        bands = -(-oh // self.rows)
+    def emit(self, number: Index, y: Index, base: Index, local: Index, height: int) -> None:
+        """Output rows from ``y`` on: row ``local`` of ``height`` prepared ones from ``base`` on."""
+        w, ow = self.frame.w, self.spec.output[2]
         columns = even(ow, COLUMNS if self.rows * COLUMNS <= 16 else COLUMNS // 2)
         if self.frame.isa.registers < 32:
             columns = even(ow, 4 // self.rows + 1)
-        with self.frame.each_task() as task:
-            number = 0 if spec.output[0] == 1 else w.let(tirx.Div(task, const(bands, "int64")))
-            band = task if spec.output[0] == 1 else w.let(tirx.Mod(task, const(bands, "int64")))
-            y = w.let(band * self.rows)
-            self._where = (number, y)
-            whole = ow // columns
-            if whole == 1:
-                self._columns(0, columns)
-            elif whole:
-                with w.loop(0, whole, "x") as x:
-                    self._columns(w.let(x * columns), columns)
-            if ow % columns:
-                self._columns(whole * columns, ow % columns)
+        self._where = (number, y, base, local, height)
+        whole = ow // columns
+        if whole == 1:
+            self._columns(0, columns)
+        elif whole:
+            with w.loop(0, whole, "x") as x:
+                self._columns(w.let(x * columns), columns)
+        if ow % columns:
+            self._columns(whole * columns, ow % columns)
 
     def _columns(self, x: Index, count: int) -> None:
         """All channels of a tile."""
@@ -122,16 +132,16 @@ class Tiles:
 
     def _tile(self, x: Index, count: int, v: Index, valid: int) -> None:
         spec, w, lanes = self.spec, self.frame.w, self.how.lanes
-        number, y = self._where
+        number, y = self._where[:2]
         start = w.let(self.frame.constants.load(v * lanes + self.start_at, "int32", lanes))
         sums = w.registers("int32", lanes, self.rows * count, "sum")
         for i in range(self.rows * count):
             sums.set(i, start)
         for quad in range(self.quads):
-            self._quad(sums, quad, number, y, x, count, v, valid)
+            self._quad(sums, quad, x, count, v)
         for r in range(self.rows):
-            row = w.let(y + r)
-            place = w.let((number * spec.output[1] + row) * spec.output[2] + x)
+            row = w.let_index(y + r)
+            place = w.let_index((number * spec.output[1] + row) * spec.output[2] + x)
 
             def finish(r: int = r, row: Expr = row, place: Expr = place) -> None:
                 for m in range(count):
@@ -144,10 +154,7 @@ class Tiles:
             else:
                 finish()
 
-    def _quad(
-        self, sums: Registers, quad: int, number: Index, y: Expr, x: Index, count: int,
-        v: Index, valid: int,
-    ) -> None:  # fmt: skip
+    def _quad(self, sums: Registers, quad: int, x: Index, count: int, v: Index) -> None:
         """Four rows of the window, column by column."""
         w, spec, lanes = self.frame.w, self.spec, self.how.lanes
         kw, step, stride = spec.window.kernel[1], spec.window.dilation[1], spec.window.stride[1]
@@ -157,14 +164,15 @@ class Tiles:
             for kx in range(kw):
                 users.setdefault(m * stride + kx * step, []).append((m, kx))
         lines = []
+        _, _, base, local, height = self._where
         for i in range(4):
-            line = w.let(y * spec.window.stride[0] + (4 * quad + i))
-            # below the image there is nothing to read; the weights of those rows are zero
-            line = w.let(tirx.Min(line, const(self.copy.height - 1, "int64")))
-            base = number * self.copy.size + line * self.copy.width + self.copy.at
-            lines.append(w.let(base + x * (stride * spec.input[3]) + v * lanes))
+            line = index(local * spec.window.stride[0] + (4 * quad + i))
+            # below the copy there is nothing to read; the weights of those rows are zero
+            line = w.let(tirx.Min(line, const(height - 1, "int64")))
+            at = base + line * self.copy.width
+            lines.append(w.let(at + x * (stride * spec.input[3]) + v * lanes))
         for column in sorted(users):
-            woven = self._woven([line + column * spec.input[3] for line in lines], valid)
+            woven = self._woven([line + column * spec.input[3] for line in lines])
             for m, kx in users[column]:
                 for r in range(self.rows):
                     i = r * count + m
@@ -187,7 +195,7 @@ class Tiles:
             result.append(row)
         return result
 
-    def _woven(self, at: list[Expr], valid: int) -> Expr:
+    def _woven(self, at: list[Expr]) -> Expr:
         """[channel][row] of one column. Lanes beyond the channels hold neighbours, unused."""
         lanes, w = self.how.lanes, self.frame.w
         rows = [w.let(self.frame.scratch.load(a, "int8", lanes)) for a in at]

@@ -141,6 +141,15 @@ def merged(shape: Sequence[int], *strides: Sequence[int]) -> tuple[list[int], li
     return sizes, steps
 
 
+def divided(frame: Frame, number: Index, by: int) -> tuple[Index, Index]:
+    """Quotient and remainder of a counter."""
+    if by == 1:
+        return number, 0
+    divisor = const(by, "int64")
+    quotient, rest = tirx.Div(number, divisor), tirx.Mod(number, divisor)
+    return frame.w.let(quotient), frame.w.let(rest)
+
+
 def even(count: int, most: int) -> int:
     """The size of tiles of at most ``most`` that cover ``count`` most evenly."""
     most = max(1, most)

@@ -33,6 +33,7 @@ class Isa:
     fma: bool
     products: Products
     byte_permute: bool  # one instruction permutes all bytes of a register
+    cores: int
     l1_bytes: int
     l2_bytes: int
 
@@ -69,7 +70,7 @@ def of(cpu: Cpu) -> Isa:
         fma=cpu.arch != "x86_64" or "fma" in has,
         products=_products(cpu.arch, bits, has),
         byte_permute=cpu.arch != "x86_64" or "avx512vbmi" in has,
-        l1_bytes=cpu.cache.l1d_bytes, l2_bytes=cpu.cache.l2_bytes,
+        cores=max(1, cpu.cores), l1_bytes=cpu.cache.l1d_bytes, l2_bytes=cpu.cache.l2_bytes,
     )  # fmt: skip
 
 
