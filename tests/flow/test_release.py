@@ -152,6 +152,19 @@ def test_a_model_that_does_not_fit_is_refused_before_anything_is_built(tmp_path:
     assert not (tmp_path / ".work/small/runtime").exists()
 
 
+def test_a_configuration_that_the_gateway_refuses_is_found_at_the_desk_E016(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "mcp-edge.toml"
+    config.write_text('[models.ad01_int8]\ntask = "classify"\nlabels = ["only", "two"]\n')
+    model = ROOT / "tests/models/ad01_int8.tflite"
+    done = edgebuild(
+        "--target", "rpi4", "--model", model, "--config", config, "--out", tmp_path / "dist"
+    )
+    assert done.returncode == 1
+    assert "error E016: model 'ad01_int8' has 640 classes but 2 labels" in done.stderr
+
+
 def test_licences_and_fit_of_a_release(release: Release) -> None:
     shown = edgebuild("inspect", "--licences", release("rpi4"))
     assert shown.returncode == 0

@@ -22,6 +22,11 @@ SAME_NAME = code(
     "E013", "two models of one name", "Model names come from file names and must differ."
 )
 NO_OUTPUT = code("E014", "no such release", "The folder is not a release that edgebuild made.")
+GATEWAY_REFUSES = code(
+    "E016",
+    "the gateway would not start",
+    "The gateway's own start-up check refuses this configuration with these models.",
+)
 STALE_LOCK = code("E015", "stale lock", "`edgebuild lock --check` found newer packages.")
 UNFORESEEN = code(
     "E099",

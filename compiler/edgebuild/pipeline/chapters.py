@@ -8,10 +8,13 @@ one. Imports are inside the functions: a step pays for its own chapter only.
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from edgebuild.errors import EdgebuildError
+from edgebuild.errors.general import GATEWAY_REFUSES
 from edgebuild.host.files import digest
 from edgebuild.host.paths import data_dir
 from edgebuild.host.store import Store
@@ -34,6 +37,25 @@ def fit(c: Context) -> None:
 
     facts = [c.json(path) for path in c.step.sources[1:]]
     c.write("fit.json", fits.require(fits.fit(facts, c.profile())).to_json())
+
+
+def configuration(c: Context) -> None:
+    """Ask the gateway's own start-up code whether it would start. Raises E016."""
+    from edgebuild.host import process
+
+    check = data_dir() / "runtime" / "check.py"
+    files = [c.work / path for path in c.step.sources]
+    try:
+        process.run([sys.executable, "-B", check, *files], what="check the configuration")
+    except EdgebuildError as error:
+        said = [line.strip() for line in error.message.splitlines()[1:]]
+        told = dict(
+            line.split(": ", 1) for line in said[1:] if line.startswith(("where:", "hint:"))
+        )
+        raise GATEWAY_REFUSES(
+            said[0], where=told.get("where", "mcp-edge.toml"), hint=told.get("hint")
+        ) from error
+    c.write("configuration.json", {"sources": {path.name: digest(path) for path in files}})
 
 
 def fetch(c: Context) -> None:
@@ -244,6 +266,7 @@ def seal(c: Context) -> None:
 CHAPTERS: Mapping[str, Callable[[Context], None]] = {
     "inspect": inspect,
     "fit": fit,
+    "configuration": configuration,
     "fetch": fetch,
     "bundle": bundle,
     "check": check,

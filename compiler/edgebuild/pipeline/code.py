@@ -11,6 +11,7 @@ from pathlib import Path
 PARTS: Mapping[str, tuple[str, ...]] = {
     "inspect": ("model", "kernels"),
     "fit": ("model", "planning"),
+    "configuration": ("@runtime/edgegate",),
     "fetch": ("host",),
     "bundle": ("model", "kernels", "@runtime/native"),
     "check": ("model", "kernels", "@runtime/native"),

@@ -36,6 +36,7 @@ def plan(request: BuildRequest, lock: Lock, tools: Mapping[str, str], version: s
     steps = [
         *(_inspect(model, profile) for model in request.models),
         _fit(request),
+        _configuration(request),
         *(_fetch(group, lock) for group in groups(profile, debug_shell=request.debug_shell)),
         *(step for model in request.models for step in _kernels(model, profile)),
         _runtime(profile),
@@ -137,6 +138,16 @@ def _fit(request: BuildRequest) -> Step:
     )
 
 
+def _configuration(request: BuildRequest) -> Step:
+    return Step(
+        name="configuration",
+        kind="configuration",
+        title="check that the gateway would start",
+        sources=("inputs/mcp-edge.json", *(f"facts/{m.name}.json" for m in request.models)),
+        outputs=("configuration.json",),
+    )
+
+
 def _fetch(group: str, lock: Lock) -> Step:
     packages = lock.groups.get(group, ())
     files = [file for package in packages for file in package.files]
@@ -180,7 +191,7 @@ def _kernels(model: ModelFile, profile: Profile) -> list[Step]:
         sources=(_model_path(model),),
         outputs=bundle_files(model.name),
         parameters={"model": model.name, "cpu": cpu_parameters(profile)},
-        after=("fit.json",),
+        after=("fit.json", "configuration.json"),
     )
     emulated = _fetched(f"tools-{profile.emulator.user}-{HOST}") if profile.emulator.user else ()
     checked = Step(
@@ -209,6 +220,7 @@ def _runtime(profile: Profile) -> Step:
         sources=_fetched(f"runtime-{arch}", "sources", f"python-host-{HOST}"),
         outputs=RUNTIME_FILES,
         parameters={"architecture": arch, "cpu": cpu_parameters(profile)},
+        after=("configuration.json",),
     )
 
 
