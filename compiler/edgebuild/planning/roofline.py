@@ -24,24 +24,24 @@ from edgebuild.model.profile import Cpu, Profile
 # What a family's kernels cost, by accumulated type: cycles of multiply-adds for each that the
 # peak would take, and cycles for each vector of results (requantising, activation, storing).
 COSTS: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("conv2d", "float32"): (1.20, 1.0),
-    ("conv2d", "int8"): (1.10, 6.8),
+    ("conv2d", "float32"): (1.25, 1.0),
+    ("conv2d", "int8"): (1.20, 5.6),
     ("dense", "float32"): (1.15, 1.0),
-    ("dense", "int8"): (1.10, 3.0),
-    ("matmul", "float32"): (1.20, 1.0),
+    ("dense", "int8"): (1.30, 3.0),
+    ("matmul", "float32"): (1.00, 8.0),
     ("matmul", "int8"): (1.20, 6.8),
-    ("depthwise2d", "float32"): (2.00, 1.0),
-    ("depthwise2d", "int8"): (5.00, 4.5),
-    ("softmax", "float32"): (0.0, 25.0),
+    ("depthwise2d", "float32"): (2.30, 0.8),
+    ("depthwise2d", "int8"): (5.20, 4.6),
+    ("softmax", "float32"): (0.0, 18.0),
     ("softmax", "int8"): (0.0, 40.0),
     ("layer_norm", "float32"): (0.0, 7.0),
-    ("pool2d", "float32"): (0.0, 30.0),
-    ("pool2d", "int8"): (0.0, 30.0),
-    ("reduce", "float32"): (0.0, 20.0),
-    ("reduce", "int8"): (0.0, 20.0),
+    ("pool2d", "float32"): (0.0, 20.0),
+    ("pool2d", "int8"): (0.0, 20.0),
+    ("reduce", "float32"): (0.0, 25.0),
+    ("reduce", "int8"): (0.0, 30.0),
 }
 OTHER_COSTS = (2.0, 4.0)
-ADD_CYCLES = 24.0  # more for each vector where an int8 residual is added before storing
+ADD_CYCLES = 13.0  # more for each vector where an int8 residual is added before storing
 
 CALL_CYCLES = 40  # prologue, loop set-up and the branches that a new kernel mispredicts
 
