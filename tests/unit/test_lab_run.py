@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Starting and stopping machines, with a program in QEMU's place that speaks its protocol."""
 
+import errno
 import socket
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import zstandard
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.host import paths, tools
-from edgebuild.lab import accelerator, machine, qmp, run
+from edgebuild.lab import accelerator, machine, media, qmp, run
 from tests.unit.image_helpers import FakeStore, lock, profile
 
 # Behaves as told by its first word: answers HTTP after a while, ends, or stays silent. It takes
@@ -171,3 +172,13 @@ def test_no_kvm_for_other_cpus_or_without_the_device(monkeypatch: pytest.MonkeyP
     assert accelerator.best(["none"], "aarch64") == "tcg"
     monkeypatch.setattr(accelerator.os, "access", lambda *_: False)
     assert accelerator.best(["none"], "x86_64") == "tcg"
+
+
+def test_a_full_disk_is_told_plainly_E106(boot: Boot, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(media, "unpack", full)
+    with pytest.raises(EdgebuildError) as error, boot("answers", port=free_port()):
+        pass
+    assert error.value.kind.code == "E106"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import zstandard
 
-from edgebuild.host import paths, tools
+from edgebuild.host import files, paths, tools
 from edgebuild.host.store import Store
 from edgebuild.images import boot, cpio, fat, filesystems, frames, modules, origins, programs
 from edgebuild.images.bmap import digest_range
@@ -53,7 +53,6 @@ def build(
 
     Raises E401 for an unknown module, E402 for an incomplete package, E404 and E405.
     """
-    out.mkdir(parents=True, exist_ok=True)
     tree = store.sysroot(lock, profile.boot.kernel)
     kernel_origin = origins.package(lock, profile.boot.kernel, "linux-image-6")
     wanted = (*profile.boot.modules, *profile.emulator.modules)
@@ -89,8 +88,9 @@ def build(
         "boot_files": _boot_listing(made, image, initramfs, kernel_origin),
         "console": profile.boot.console,
     }
-    (out / "root.tar").write_bytes(tar)
-    (out / "base.json").write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
+    files.atomic_write(out / "root.tar", tar)
+    listed = json.dumps(facts, indent=1, sort_keys=True) + "\n"
+    files.atomic_write(out / "base.json", listed.encode())
 
 
 def command_line(profile: Profile, root_name: str) -> str:
@@ -103,11 +103,11 @@ def command_line(profile: Profile, root_name: str) -> str:
 def _module_files(
     folder: str, chosen: list[modules.Module], manifest: bytes, origin: str
 ) -> list[Entry]:
-    files = [
+    drivers = [
         Entry(path=f"{folder}/{module.name}.ko", data=module.data, origin=origin)
         for module in chosen
     ]
-    return [directory(folder), *files, Entry(path=f"{folder}/manifest", data=manifest)]
+    return [directory(folder), *drivers, Entry(path=f"{folder}/manifest", data=manifest)]
 
 
 def _initramfs(init: bytes, module_files: list[Entry]) -> bytes:
@@ -169,7 +169,7 @@ _SHELL_COMMANDS = (
 def _boot(out: Path, made: boot.BootPartition, digest: str) -> dict[str, object]:
     volume = identifier(digest, "boot volume").int & 0xFFFFFFFF
     used = fat.image(made.files, BOOT_PARTITION_BYTES, volume, "EDGE-BOOT")
-    (out / "boot.zst").write_bytes(frames.frame(used, BOOT_PARTITION_BYTES, _LEVEL))
+    files.atomic_write(out / "boot.zst", frames.frame(used, BOOT_PARTITION_BYTES, _LEVEL))
     return {"bytes": BOOT_PARTITION_BYTES, "ranges": [_range(0, used)]}
 
 
@@ -177,7 +177,7 @@ def _data(out: Path, store: Store, lock: Lock, profile: Profile, digest: str) ->
     size = -(-profile.storage.data_bytes // (1 << 20)) << 20
     mkfs = tools.tool(store, lock, "mke2fs")
     image = filesystems.ext4(mkfs, size, identifier(digest, "data file system"))
-    (out / "data.zst").write_bytes(frames.frame(image, size, _LEVEL))
+    files.atomic_write(out / "data.zst", frames.frame(image, size, _LEVEL))
     ranges = [_range(first, image[first:end]) for first, end in filesystems.ext4_used(image)]
     return {"bytes": size, "ranges": ranges}
 

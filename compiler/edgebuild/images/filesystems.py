@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from edgebuild.host import process
+from edgebuild.host import files, process
 
 BLOCK = 4096
 _SUPERBLOCK = 1024
@@ -22,7 +23,7 @@ def erofs(mkfs: Sequence[str], tar: bytes, unique: uuid.UUID) -> bytes:
     Not compressed: the release compresses the image as a whole, and a page fault on the device
     then costs a read and no more.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with _workspace() as folder:
         source, out = Path(folder, "root.tar"), Path(folder, "root.erofs")
         source.write_bytes(tar)
         argv = [*mkfs, "-b4096", f"-U{unique}", "-T315532800", "--quiet", "--tar=f"]
@@ -36,7 +37,7 @@ def ext4(mkfs: Sequence[str], size_bytes: int, unique: uuid.UUID) -> bytes:
     Inode tables and journal are written now, not by the kernel at first mount: where an old
     medium holds an old journal, that could be replayed. So they count as used blocks.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with _workspace() as folder:
         out, settings = Path(folder, "data.ext4"), Path(folder, "mke2fs.conf")
         settings.write_text("[defaults]\n")  # this machine's own settings must not count
         with out.open("wb") as file:
@@ -53,6 +54,13 @@ def ext4(mkfs: Sequence[str], size_bytes: int, unique: uuid.UUID) -> bytes:
             [*argv, out], what="make the data file system", env={"MKE2FS_CONFIG": str(settings)}
         )
         return out.read_bytes()
+
+
+@contextlib.contextmanager
+def _workspace() -> Iterator[str]:
+    """A temporary folder, where a full disk is told plainly."""
+    with tempfile.TemporaryDirectory() as folder, files.told_plainly(Path(folder)):
+        yield folder
 
 
 def ext4_used(image: bytes) -> list[tuple[int, int]]:

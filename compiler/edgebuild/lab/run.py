@@ -20,7 +20,7 @@ from pathlib import Path
 from edgebuild.errors import EdgebuildError
 from edgebuild.errors.base import Code
 from edgebuild.errors.images import EMULATOR_ENDED, NO_ANSWER, PORT_BUSY
-from edgebuild.host import process, tools
+from edgebuild.host import files, process, tools
 from edgebuild.host.store import Store
 from edgebuild.lab import accelerator, machine, media, qmp
 from edgebuild.model.lock import Lock
@@ -145,7 +145,8 @@ def run(
     system = profile.emulator.system
     with tempfile.TemporaryDirectory(prefix="edgebuild-run-") as folder:
         raw = Path(folder, "image")
-        media.unpack(release / f"{profile.name}.img.zst", raw)
+        with files.told_plainly(raw):
+            media.unpack(release / f"{profile.name}.img.zst", raw)
         command = tools.tool(store, lock, system)
         desk = machine.Desk(
             folder=Path(folder),
