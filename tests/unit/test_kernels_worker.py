@@ -6,6 +6,8 @@ from __future__ import annotations
 import io
 import json
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,7 @@ def dense(path: Path, *, dtype: str = "int8") -> Path:
 
 def run_worker(action: str, model: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", Input(tvm_worker.encode_cpu(CPU)))
+    monkeypatch.setattr(tvm_worker, "_bound_memory", lambda _model: None)  # for this process
     assert tvm_worker.main([action, str(model), str(out), "net"]) == 0
 
 
@@ -64,6 +67,18 @@ def test_the_worker_plans_and_compiles(tmp_path: Path, monkeypatch: pytest.Monke
     assert elf.code_bytes((tmp_path / "net.kernels.o").read_bytes()) > 100
     assert "edge_net_run" in (tmp_path / "net.driver.c").read_text()
     assert len((tmp_path / "net.constants").read_bytes()) == json.loads(planned)["weights_bytes"]
+
+
+def test_a_worker_that_wants_all_memory_ends_alone(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, sys\n"
+        "from edgebuild.kernels import tvm_worker\n"
+        "tvm_worker._bound_memory(pathlib.Path('missing'))\n"
+        "try:\n    bytearray(5 << 30)\nexcept MemoryError:\n    sys.exit(7)\n"
+    )
+    _, environment = bundle.child("")
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 7
 
 
 def test_the_worker_reports_the_models_fault(

@@ -104,8 +104,21 @@ def _constant_inputs(lowered: Lowered, pool: ConstantPool) -> dict[str, int]:
     return offsets
 
 
+def _bound_memory(model: Path) -> None:
+    """A forged model ends this process, not the machine: 4 GiB and some copies of its weights."""
+    try:
+        import resource
+    except ImportError:  # not on this operating system
+        return
+    limit = (4 << 30) + 8 * (model.stat().st_size if model.exists() else 0)
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if hard == resource.RLIM_INFINITY or hard > limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+
+
 def main(arguments: Sequence[str]) -> int:
     action, model, out, name = arguments
+    _bound_memory(Path(model))
     try:
         work(action, Path(model), Path(out), name, decode_cpu(sys.stdin.buffer.read()))
     except EdgebuildError as error:
