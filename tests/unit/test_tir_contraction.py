@@ -127,6 +127,28 @@ def test_buffers_need_no_alignment(tmp_path: Path, dtype: str) -> None:
     h.compare(spec, compiled.run(0, arguments, shift=1), arguments, 1e-5)
 
 
+@pytest.mark.parametrize(("l2_bytes", "cores"), [(1024, 1), (8000, 3)])
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_large_inputs_are_prepared_in_strips(
+    tmp_path: Path, dtype: str, l2_bytes: int, cores: int
+) -> None:
+    window = Window(kernel=(3, 3), padding=(1, 1))
+    many: list[specs.Spec] = [
+        conv((9, 7), (5, 37), window, dtype=dtype, images=2),
+        conv((11, 8), (4, 6), Window(kernel=(5, 3), stride=(2, 2), padding=(2, 1)), dtype=dtype),
+        conv((9, 9), (8, 12), window, dtype=dtype, groups=2),
+        dense(67, 33, 70, dtype),
+    ]
+    target = h.tiny_caches(h.runnable()[0], l2_bytes, cores)
+    compiled = h.Compiled(tmp_path, many, target)
+    for number, spec in enumerate(many):
+        arguments = h.random_arguments(spec, number)
+        h.compare(spec, compiled.run(number, arguments, pieces=2), arguments, 1e-5)
+        whole = tir.kernel(spec, h.runnable()[0], "whole")
+        # each core has a strip of its own
+        assert compiled.kernels[number].scratch_bytes <= cores * max(64, whole.scratch_bytes)
+
+
 def strides(batch: tuple[int, ...], rows: int, columns: int, turned: bool) -> tuple[int, ...]:
     inner = (1, rows) if turned else (columns, 1)
     outer, size = list[int](), rows * columns

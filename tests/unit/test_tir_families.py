@@ -59,6 +59,20 @@ def test_a_depthwise_convolution_splits_into_tasks(tmp_path: Path) -> None:
         assert np.array_equal(whole, compiled.run(0, arguments, pieces=4, shift=1))
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_large_depthwise_convolutions_are_done_in_strips(tmp_path: Path, cores: int) -> None:
+    same = Window(kernel=(3, 3), padding=(1, 1))
+    many = [
+        depthwise((9, 7), (24, 24), same, "int8", 2),
+        depthwise((9, 7), (3, 6), same, "int8"),
+        depthwise((11, 8), (20, 20), Window(kernel=(5, 5), stride=(2, 2), padding=(2, 2)), "int8"),
+    ]
+    compiled = h.Compiled(tmp_path, many, h.tiny_caches(h.runnable()[0], 1024, cores))
+    for number, spec in enumerate(many):
+        arguments = h.random_arguments(spec, number)
+        h.compare(spec, compiled.run(number, arguments, pieces=2), arguments, 0)
+
+
 def test_pooling(tmp_path: Path) -> None:
     many: list[specs.Spec] = []
     window = Window(kernel=(3, 3), stride=(2, 2), padding=(1, 1))
@@ -192,8 +206,12 @@ def test_a_long_axis_is_cut_into_tasks(tmp_path: Path) -> None:
     h.compare(spec, compiled.run(0, arguments, pieces=3), arguments, 0)
 
 
-def copy(shape: tuple[int, ...], ins: tuple[int, ...], outs: tuple[int, ...], sizes: tuple[int, int],
-         dtype: str, offset: int = 0) -> specs.Copy:  # fmt: skip
+Ints = tuple[int, ...]
+
+
+def copy(
+    shape: Ints, ins: Ints, outs: Ints, sizes: tuple[int, int], dtype: str, offset: int = 0
+) -> specs.Copy:
     return specs.Copy(shape=shape, dtype=dtype, input_size=sizes[0], output_size=sizes[1],
                       output_offset=offset, input_strides=ins, output_strides=outs)  # fmt: skip
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import functools
 import re
 import subprocess
@@ -50,6 +51,12 @@ def runnable() -> list[Cpu]:
     if mine.arch != "x86_64":
         return [mine]
     return [mine, *(c for c in (V3, V2) if c.vector_bits <= mine.vector_bits)]
+
+
+def tiny_caches(target: Cpu, l2_bytes: int, cores: int) -> Cpu:
+    """A processor whose second cache hardly holds a row: everything large is done in strips."""
+    cache = Cache(l1d_bytes=1024, l2_bytes=l2_bytes)
+    return dataclasses.replace(target, cores=cores, cache=cache)
 
 
 def aligned(size: int, shift: int = 0) -> Array:
