@@ -72,7 +72,7 @@ def test_8_bit_functions_are_tables(kind: str) -> None:
     y = int8(net, kind, x, out=WIDER, **attributes)
     graph = net.graph(y)
     assert [c.spec.kind for c in optimise(graph).calls] == ["elementwise"]
-    outputs(graph, R.standard_normal((16, 16)).astype(np.float32))
+    assert outputs(graph, R.standard_normal((16, 16)).astype(np.float32))
 
 
 def test_a_table_follows_its_function() -> None:
@@ -117,7 +117,7 @@ def test_select_and_comparison() -> None:
     net = Net(5, 4)
     c = net.op("less", net.x, net.constant(4), dtype="bool")
     y = net.op("select", net.op("not", c), net.x, net.op("neg", net.x), dtype="float32")
-    outputs(net.graph(y), R.standard_normal((5, 4)).astype(np.float32))
+    assert outputs(net.graph(y), R.standard_normal((5, 4)).astype(np.float32))
 
 
 def test_sums_of_8_bit_values() -> None:

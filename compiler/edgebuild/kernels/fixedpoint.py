@@ -69,7 +69,7 @@ def round_half_away(x: Any) -> NDArray[Any]:
 
 
 def _saturating_left(x: Int, exponent: int) -> Int:
-    return np.clip(x << exponent, _MIN, _MAX)
+    return np.asarray(np.clip(x << exponent, _MIN, _MAX), np.int64)
 
 
 def exp_on_negative(a: Int, integer_bits: int) -> Int:

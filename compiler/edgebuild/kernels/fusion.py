@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import prod
+from typing import Any
+
+from numpy.typing import NDArray
 
 from edgebuild.kernels.calls import Call, Lowered, Scalars, splice
 from edgebuild.kernels.program import Program, Shape
@@ -160,7 +163,7 @@ def program_of(call: Call) -> Program:
 
 def _appended(
     lowered: Lowered, producer: Call, program: Program, consumer: Call, target: Shape
-) -> tuple[Program, tuple[str, ...], tuple[object, ...]] | None:
+) -> tuple[Program, tuple[str, ...], tuple[NDArray[Any], ...]] | None:
     """The consumer's program after the producer's, over the producer's domain ``target``."""
     root = lowered.root(producer.output)
     assert isinstance(consumer.spec, Elementwise)

@@ -215,9 +215,7 @@ def _reduce(kind: str) -> Converter:
 
 def _reshape(o: OnnxNode) -> None:
     wanted, have = o.integers(1) or [], o.shape(0)
-    shape = [
-        have[d] if n == 0 and not o.get("allowzero", 0) else n for d, n in enumerate(wanted)
-    ]
+    shape = [have[d] if n == 0 and not o.get("allowzero", 0) else n for d, n in enumerate(wanted)]
     known = prod(n for n in shape if n != -1)
     if -1 in shape:
         shape[shape.index(-1)] = prod(have) // known if known else 0

@@ -125,9 +125,9 @@ def _pool(spec: specs.Pool2d, named: dict[str, Array]) -> Array:
         accumulator = np.maximum.reduce([_at(source, spec, tap) for tap in taps])
         return _epilogue(spec.epilogue, accumulator, named)
     source = _padded(x.astype(np.float64), spec, 0)
-    total = sum(_at(source, spec, tap) for tap in taps)
+    total = np.add.reduce([_at(source, spec, tap) for tap in taps])
     ones = _padded(np.ones((1, *x.shape[1:3], 1)), spec, int(spec.count_padding))
-    count = sum(_at(ones, spec, tap) for tap in taps)
+    count = np.add.reduce([_at(ones, spec, tap) for tap in taps])
     if spec.dtype == "float32":
         return _epilogue(spec.epilogue, (total / count).astype(np.float32), named)
     signed = np.trunc((np.abs(total) + count // 2) / count) * np.sign(total)
@@ -149,7 +149,7 @@ def _softmax(spec: specs.Softmax, named: dict[str, Array]) -> Array:
         return softmax_int8(x, spec.multiplier, spec.left_shift, spec.diff_min)
     wide = x.astype(np.float64)
     exponentials = np.exp((wide - wide.max(axis=1, keepdims=True)) * spec.beta)
-    return (exponentials / exponentials.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True), np.float32)
 
 
 def _layer_norm(spec: specs.LayerNorm, named: dict[str, Array]) -> Array:

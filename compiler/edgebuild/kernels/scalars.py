@@ -47,7 +47,7 @@ def apply(step: Step, values: Sequence[Array]) -> Array:
 
 
 def _clip(x: Array, numbers: dict[str, float]) -> Array:
-    return np.clip(x + int(numbers["zero"]), int(numbers["lo"]), int(numbers["hi"]))
+    return np.asarray(np.clip(x + int(numbers["zero"]), int(numbers["lo"]), int(numbers["hi"])))
 
 
 def _conversion(step: Step, x: Array) -> Array:
@@ -63,7 +63,7 @@ def _conversion(step: Step, x: Array) -> Array:
 def _requantise_real(step: Step, accumulator: Array, scale: Array) -> Array:
     zero, lo, hi = step.numbers
     rounded = round_half_away(accumulator.astype(np.float64) * scale)
-    return (np.clip(rounded, lo - zero, hi - zero) + zero).astype(np.int64)
+    return np.asarray(np.clip(rounded, lo - zero, hi - zero) + zero, np.int64)
 
 
 def _rescale(n: dict[str, float], v: Sequence[Array]) -> Array:
@@ -91,7 +91,7 @@ def _mul(n: dict[str, float], v: Sequence[Array]) -> Array:
 
 def _divide(n: dict[str, float], v: Sequence[Array]) -> Array:
     count = int(n["count"])
-    return np.sign(v[0]) * ((np.abs(v[0]) + count // 2) // count)
+    return np.asarray(np.sign(v[0]) * ((np.abs(v[0]) + count // 2) // count))
 
 
 _INTEGER: dict[str, Callable[[dict[str, float], Sequence[Array]], Array]] = {

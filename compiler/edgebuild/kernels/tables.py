@@ -56,7 +56,7 @@ def _float_table(operator: Operator, x: Affine, y: Affine) -> Int:
         transformed = run_program(program, real, {}, (256,))
         scaled = round_half_away(transformed * (np.float32(1) / np.float32(y[0])))
     limited = np.clip(np.nan_to_num(scaled), -(1 << 20), 1 << 20)
-    return limited.astype(np.int64) + y[1]
+    return np.asarray(limited + y[1], np.int64)
 
 
 def _sigmoid_input(x: Affine, bits: int) -> tuple[Int, int]:
@@ -96,7 +96,7 @@ def _one_minus_over_one_plus(a: Int) -> Int:
         product = doubling_high_mul(half, x)
         correction = doubling_high_mul(x, (1 << 29) - product) << 2
         x = wrap(x + np.clip(correction, -(1 << 31), _Q0))
-    return np.clip((x - (1 << 29)) << 2, -(1 << 31), _Q0)
+    return np.asarray(np.clip((x - (1 << 29)) << 2, -(1 << 31), _Q0), np.int64)
 
 
 def _int16(value: Int) -> Int:

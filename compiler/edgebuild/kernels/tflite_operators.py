@@ -245,7 +245,11 @@ def _strided_slice(o: TfliteOperator) -> None:
             len(positions),
             (positions.step),
         )
-    attributes = {"begin": tuple(starts), "size": tuple(sizes), "stride": tuple(steps)}
+    attributes: dict[str, Any] = {
+        "begin": tuple(starts),
+        "size": tuple(sizes),
+        "stride": tuple(steps),
+    }
     x, output = o.builder.tensors[o.name(0)], o.builder.tensors[o.output]
     if not o.option(4):
         o.add("slice", [x.name], **attributes)
