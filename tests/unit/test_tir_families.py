@@ -59,6 +59,13 @@ def test_a_depthwise_convolution_splits_into_tasks(tmp_path: Path) -> None:
         assert np.array_equal(whole, compiled.run(0, arguments, pieces=4, shift=1))
 
 
+def test_a_large_window_is_a_loop(tmp_path: Path) -> None:
+    window = Window(kernel=(9, 31), padding=(4, 15))
+    many = [depthwise((10, 33), (5, 5), window, dtype) for dtype in ("int8", "float32")]
+    h.check(tmp_path, many)
+    assert max(p.stat().st_size for p in tmp_path.rglob("*.so")) < 100_000
+
+
 @pytest.mark.parametrize("cores", [1, 3])
 def test_large_depthwise_convolutions_are_done_in_strips(tmp_path: Path, cores: int) -> None:
     same = Window(kernel=(3, 3), padding=(1, 1))

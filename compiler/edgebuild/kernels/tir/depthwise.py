@@ -9,6 +9,9 @@ from a padded copy, because a skipped position would change the sum by the zero 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from tvm import tirx
 
@@ -16,6 +19,7 @@ from edgebuild.kernels.specs import Depthwise2d
 from edgebuild.kernels.tir import depthwise_quads
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
+from edgebuild.kernels.tir.depthwise_quads import WRITTEN_OUT, taps
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
@@ -105,6 +109,8 @@ class Rows:
             columns = min(columns, 4)
         columns = even(ow, columns)
         first, last = self._inside()
+        if taps(spec) > WRITTEN_OUT:
+            columns, first, last = 1, 0, ow
         top = w.let_index(local * spec.window.stride[0] - self.padding[0])
         row = w.let_index(number * spec.output[1] + y)
         self._where = (number, y, top, row, base)
@@ -149,29 +155,53 @@ class Rows:
         along(w, spec.output[3], self.lanes, body)
 
     def _sums(
-        self, base: Index, top: Expr, left: Index, x: Index, count: int, c: Index, lanes: int
+        self, base: Index, top: Index, left: Index, x: Index, count: int, c: Index, lanes: int
     ) -> Registers:
         w, spec, weights = self.frame.w, self.spec, self.weights
         sums = w.registers(weights.kind, lanes, count, "sum")
         start = w.let(self.frame.constants.load(weights.start_at + c, weights.kind, lanes))
         for m in range(count):
             sums.set(m, start)
-        height, width = self.size
-        checked = self.padding[0] > 0 or window_reach(spec, 0) > height
-        for ky in range(spec.window.kernel[0]):
-            line = index(top + ky * spec.window.dilation[0])
-            row = w.let_index((line * width + left) * spec.input[3] + base)
-
-            def taps(ky: int = ky, row: Index = row) -> None:
+        kh, down = spec.window.kernel[0], spec.window.dilation[0]
+        if taps(spec) > WRITTEN_OUT:
+            with w.loop(0, kh, "ky") as ky, self._line(top + ky * down):
+                self._long_row(sums, ky, self._at(base, top + ky * down, left), x, c, lanes)
+            return sums
+        for ky in range(kh):
+            with self._line(top + ky * down):
+                row = self._at(base, top + ky * down, left)
                 self._row(sums, ky, row, x, count, c, lanes)
-
-            if checked:
-                inside = (line >= const(0, "int64")) & (line < const(height, "int64"))
-                with w.when(w.let(inside)):
-                    taps()
-            else:
-                taps()
         return sums
+
+    def _at(self, base: Index, line: Index, column: Index) -> Index:
+        place = (line * self.size[1] + column) * self.spec.input[3] + base
+        return self.frame.w.let_index(place)
+
+    @contextmanager
+    def _line(self, line: Index) -> Iterator[None]:
+        """What follows is only done if the line lies within the image."""
+        w, height = self.frame.w, self.size[0]
+        if self.padding[0] == 0 and window_reach(self.spec, 0) <= height:
+            yield
+            return
+        at = index(line)
+        with w.when(w.let((at >= const(0, "int64")) & (at < const(height, "int64")))):
+            yield
+
+    def _long_row(
+        self, sums: Registers, ky: Index, row: Index, x: Index, c: Index, lanes: int
+    ) -> None:
+        """One row of a large window for one output, tap by tap: code must not grow with it."""
+        w, spec = self.frame.w, self.spec
+        step, width = spec.window.dilation[1], self.size[1]
+        first = index(x * spec.window.stride[1] - self.padding[1])
+        with w.loop(0, spec.window.kernel[1], "kx") as kx:
+            column = w.let(first + kx * step)
+            inside = (column >= const(0, "int64")) & (column < const(width, "int64"))
+            with w.when(w.let(inside)):
+                value = self._load(w.let(row + kx * (step * spec.input[3])), c, lanes)
+                tap = self._tap(ky, kx, c, lanes)
+                sums.set(0, self._multiply_add(value, tap, sums.get(0), lanes))
 
     def _row(
         self, sums: Registers, ky: int, row: Index, x: Index, count: int, c: Index, lanes: int
@@ -192,7 +222,7 @@ class Rows:
             for m, kx in users[column]:
                 sums.set(m, self._multiply_add(value, kinds[kx], sums.get(m), lanes))
 
-    def _tap(self, ky: int, kx: int, c: Index, lanes: int) -> Expr:
+    def _tap(self, ky: Index, kx: Index, c: Index, lanes: int) -> Expr:
         number = ky * self.spec.window.kernel[1] + kx
         at = self.weights.at + number * self.spec.output[3] + c
         return self._wide(self.frame.constants.load(at, self.spec.dtype, lanes))

@@ -23,6 +23,12 @@ from edgebuild.kernels.tir.scalars import Point
 
 #: Output rows of one tile at most, and output columns.
 ROWS, COLUMNS = 2, 8
+#: Taps of a window that are written out; larger windows are loops, lest code grow with them.
+WRITTEN_OUT = 49
+
+
+def taps(spec: Depthwise2d) -> int:
+    return spec.window.kernel[0] * spec.window.kernel[1]
 
 
 def suits(spec: Depthwise2d, isa: Isa) -> bool:
@@ -30,6 +36,7 @@ def suits(spec: Depthwise2d, isa: Isa) -> bool:
     return (
         isa.products == "vnni" and spec.input[3] == spec.output[3]
         and spec.output[3] * 2 > isa.lanes and spec.window.dilation[0] == 1
+        and taps(spec) <= WRITTEN_OUT
     )  # fmt: skip
 
 
