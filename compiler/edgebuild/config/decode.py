@@ -110,7 +110,7 @@ def _scalar(hint: type, value: Any, where: str, key: str) -> Any:
         return float(value)
     if not isinstance(value, hint):
         raise _wrong(value, hint.__name__, where, key)
-    if hint is int and value < 0:
+    if isinstance(value, int) and value < 0:
         raise INVALID_VALUE(f"'{key}' is {value}; it cannot be negative", where=where)
     return value
 

@@ -11,6 +11,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any
 
 from edgebuild.errors.trust import COMPONENT_INVALID
@@ -119,6 +120,7 @@ def _payload(lock: Lock, chapters: Chapters, version: str) -> Iterable[Component
     """One component per origin of files in the image, with those files."""
     if chapters.payload is None:
         return
+    yield _musl(chapters.image)
     by_origin: dict[str, list[File]] = {}
     for entry in chapters.payload["files"]:
         if "sha256" in entry:
@@ -140,6 +142,19 @@ def _payload(lock: Lock, chapters: Chapters, version: str) -> Iterable[Component
                 f"{files[0].path} comes from '{origin}', which is not in the lock",
                 where="the image's listing",
             )
+
+
+def _musl(image: str) -> Component:
+    """The C library in PID 1 and the DHCP client, which zig compiles in from its own copy."""
+    version = metadata.version("ziglang")
+    return Component(
+        name="musl",
+        version=f"zig-{version}",
+        kind="library",
+        purl=f"pkg:pypi/ziglang@{version}",
+        licence="MIT",
+        artifacts=(image,),
+    )
 
 
 def _own_files(version: str, image: str, files: list[File]) -> Component:

@@ -89,7 +89,7 @@ class KeylessVerifier:
             kind, payload = self._verifier.verify_dsse(decode(data), self._policy)
         if kind != dsse.IN_TOTO:
             raise NotProven("the envelope does not hold an in-toto statement")
-        return payload
+        return bytes(payload)
 
 
 def claimed(data: bytes) -> KeylessVerifier:
