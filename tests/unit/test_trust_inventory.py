@@ -104,6 +104,7 @@ def test_every_package_source_and_model_inside_is_a_component() -> None:
         ("python3.13", "library"),
         ("python3.13", "source"),
         ("edgebuild-image", "configuration"),
+        ("musl", "library"),
         ("linux-image-6.12-arm64", "kernel"),
         ("linux-signed-arm64", "source"),
         ("systemd-boot-efi", "firmware"),
