@@ -5,7 +5,7 @@
 
 Prints the table and, with --keep, appends one line for each model to benchmarks/history.csv:
 commit, processor, model, medians in microseconds, speed-up against the better peer by medians
-and, for a machine that does other things too, by minima.
+and, for a machine that does other things too, by minima; and the predicted time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests import models_build
 HISTORY = Path(__file__).with_name("history.csv")
 COLUMNS = (
     "commit", "processor", "model", "edgebuild_us", "litert_us", "onnxruntime_us",
-    "speedup", "speedup_min",
+    "speedup", "speedup_min", "predicted_us",
 )  # fmt: skip
 TINY = (
     "ad01_int8", "ad01_fp32", "kws_ref_model", "pretrainedResnet", "pretrainedResnet_quant",
@@ -78,6 +78,7 @@ def line(row: dict[str, Any], commit: str) -> dict[str, Any]:
         "commit": commit,
         "processor": cpu.model + "".join(cpu.features),
         "model": row["name"],
+        "predicted_us": f"{sum(each['predicted_s'] for each in row['layers']) * 1e6:.2f}",
         **{key: f"{row[key]:.3f}" for key in ("speedup", "speedup_min") if row[key]},
         **microseconds,
     }
