@@ -179,9 +179,7 @@ def test_clamp_keeps_a_nan() -> None:
     program = Program(
         operands=(Operand(source="input", shape=(3,), dtype="float32"),), steps=(step,)
     )
-    found = evaluate(
-        specs.Elementwise(shape=(3,), program=program), [np.float32([np.nan, -1, 9])]
-    )
+    found = evaluate(specs.Elementwise(shape=(3,), program=program), [np.float32([np.nan, -1, 9])])
     np.testing.assert_array_equal(found, np.float32([np.nan, 0, 6]))
 
 
@@ -198,8 +196,15 @@ def test_sizes_of_specs() -> None:
                       input_strides=(3, 1), output_strides=(3, 1))  # fmt: skip
     assert output_shape(spec) == (0,)
     assert is_empty(spec)
-    norm = specs.LayerNorm(rows=1, columns=4, epsilon=1e-5, addend=True, epilogue=Program(
-        operands=(Operand(source="accumulator", shape=(1, 4), dtype="float32"),), steps=()))
+    norm = specs.LayerNorm(
+        rows=1,
+        columns=4,
+        epsilon=1e-5,
+        addend=True,
+        epilogue=Program(
+            operands=(Operand(source="accumulator", shape=(1, 4), dtype="float32"),), steps=()
+        ),
+    )
     assert [a.name for a in norm.arguments()] == ["input", "addend", "output"]
     x = np.float32([[1, 2, 3, 4]])
     np.testing.assert_allclose(evaluate(norm, [x, x]).mean(), 0, atol=1e-6)
