@@ -39,10 +39,12 @@ def dense(m: int, k: int, n: int, dtype: str = "int8", *, real: bool = False) ->
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
-def test_all_sizes_from_1_to_70(tmp_path: Path, dtype: str) -> None:
-    """Every size occurs as m, as k and as n, on every processor this machine can play."""
-    sizes = range(1, 71)
-    many = [dense(s, 71 - s, (s * 29) % 71 or 70, dtype, real=s % 2 == 0) for s in sizes]
+def test_odd_sizes(tmp_path: Path, dtype: str) -> None:
+    """A sample of tests/flow/test_tir_sizes.py, which has all sizes from 1 to 70."""
+    many = [
+        dense(m, k, n, dtype, real=n % 2 == 0)
+        for m, k, n in ((1, 1, 1), (1, 67, 33), (2, 5, 70), (7, 64, 17), (13, 31, 3), (70, 3, 48))
+    ]
     h.check(tmp_path, many)
 
 

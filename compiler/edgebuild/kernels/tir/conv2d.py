@@ -264,7 +264,7 @@ class Convolution:
         w, columns, rows = frame.w, self.g.columns, self.rows
         whole, rest = divmod(columns, rows)
         spans = -(-columns // self.chunk)
-        if spans == 1:
+        if spans <= 1:
             if whole == 1:
                 some(0, rows)
             elif whole:
