@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 import functools
+import itertools
 import re
 import subprocess
 import sys
@@ -113,7 +114,7 @@ class Compiled:
             function = getattr(self.library, phase.symbol)
             function.restype = None
             cuts = [phase.tasks * i // pieces for i in range(pieces + 1)]
-            for begin, end in zip(cuts, cuts[1:], strict=False):
+            for begin, end in itertools.pairwise(cuts):
                 function(*map(ctypes.c_void_p, pointers), ctypes.c_int32(begin),
                          ctypes.c_int32(end))  # fmt: skip
         assert (out[size:] == 0xA5).all(), "written beyond the output"
@@ -181,9 +182,7 @@ def plain(shape: Sequence[int], dtype: str = "float32") -> Program:
     return Program(operands=(operand(shape, dtype, "accumulator"),), steps=())
 
 
-def requantised(
-    shape: Sequence[int], *, residual: bool = False, zero: int = 3
-) -> Program:
+def requantised(shape: Sequence[int], *, residual: bool = False, zero: int = 3) -> Program:
     """Bias, requantisation and, if asked, the residual sum of int8 networks."""
     channels = (shape[-1],)
     operands = [operand(shape, "int32", "accumulator")]
