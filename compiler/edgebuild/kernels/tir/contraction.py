@@ -331,6 +331,3 @@ class Tile:
             some(0, unroll)
         if steps > whole * unroll:
             some(whole * unroll, steps - whole * unroll)
-
-
-__all__ = ["Split", "Tile", "Walk", "Weights", "bias_first", "const", "rows_of", "split"]

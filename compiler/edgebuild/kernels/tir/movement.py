@@ -9,7 +9,7 @@ import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels.specs import Copy, Gather, Pad
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, cast, const, splat
+from edgebuild.kernels.tir.emit import Expr, Index, Memory, cast, const, index, splat
 from edgebuild.kernels.tir.frame import Build, Frame, along, merged, nest, task_axes, unravel
 from edgebuild.kernels.tir.scalars import offset
 
@@ -90,8 +90,8 @@ def pad(spec: Pad, kernel: Build) -> None:
         moved = [w.let_index(c - b) for c, b in zip(coordinates, spec.before[:-1], strict=True)]
         inside: Expr = const(True, "bool")
         for at, size in zip(moved, spec.input[:-1], strict=True):
-            low = tirx.GE(_index(at), const(0, "int64"))
-            inside = tirx.And(inside, tirx.And(low, tirx.LT(_index(at), const(size, "int64"))))
+            low = tirx.GE(index(at), const(0, "int64"))
+            inside = tirx.And(inside, tirx.And(low, tirx.LT(index(at), const(size, "int64"))))
         inside = w.let(inside)
         with w.when(inside):
             source = w.let_index(offset(moved, full[:-1]))
@@ -101,10 +101,6 @@ def pad(spec: Pad, kernel: Build) -> None:
         with w.when(w.let(tirx.Not(inside))):
             fill(place, width)
     frame.finish()
-
-
-def _index(value: Index) -> Expr:
-    return const(value, "int64") if isinstance(value, int) else value
 
 
 def gather(spec: Gather, kernel: Build) -> None:
