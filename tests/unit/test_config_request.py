@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebuild.config import gateway
-from edgebuild.config.request import MAX_NAME, model_file, model_name, read
+from edgebuild.config.request import model_file, read
 from edgebuild.errors import EdgebuildError
+from edgebuild.model.naming import LIMIT, identifier
 from edgebuild.model.request import BuildRequest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,11 +33,11 @@ def test_a_model_is_named_and_digested(tmp_path: Path) -> None:
 
 @given(st.text(min_size=1, max_size=60))
 def test_every_model_name_is_a_c_identifier(stem: str) -> None:
-    name = model_name(Path("/") / (stem.replace("/", "_").replace("\0", "_") + ".onnx"))
+    name = identifier(Path("/") / (stem.replace("/", "_").replace("\0", "_") + ".onnx"))
     assert name.isascii()
     assert name.isidentifier()
     assert name == name.lower()
-    assert len(name) <= MAX_NAME
+    assert len(name) <= LIMIT
 
 
 def test_unknown_format_E006(tmp_path: Path) -> None:

@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgebuild.config import gateway, profiles
 from edgebuild.errors.general import INVALID_VALUE, SAME_NAME, UNREADABLE_FILE
 from edgebuild.host.files import digest
+from edgebuild.model import naming
 from edgebuild.model.request import BuildRequest, ModelFile
 
 FORMATS = (".tflite", ".onnx")
-MAX_NAME = 32
 
 
 def read(
@@ -62,15 +61,12 @@ def model_file(path: Path) -> ModelFile:
         )
     try:
         return ModelFile(
-            name=model_name(path), path=path, sha256=digest(path), size_bytes=path.stat().st_size
+            name=naming.identifier(path),
+            path=path,
+            sha256=digest(path),
+            size_bytes=path.stat().st_size,
         )
     except OSError as error:
         raise UNREADABLE_FILE(
             f"cannot read {path.name}: {error.strerror}", where=str(path)
         ) from error
-
-
-def model_name(path: Path) -> str:
-    """A C identifier from a file's name: ``[a-z0-9_]``, at most 32 characters, no digit first."""
-    name = re.sub(r"[^a-z0-9]+", "_", path.stem.lower()).strip("_")[:MAX_NAME].rstrip("_")
-    return f"m_{name}"[:MAX_NAME] if not name or name[0].isdigit() else name
