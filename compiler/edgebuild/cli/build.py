@@ -113,9 +113,10 @@ def signer_name(arguments: argparse.Namespace) -> str:
     """Who will sign: part of the plan, since it decides bytes of the release."""
     if arguments.keyless:
         return "keyless"
+    from edgebuild.pipeline.password import password
     from edgebuild.trust import keys
 
-    return keys.load_or_make(arguments.key).key_id()
+    return keys.load_or_make(arguments.key, password).key_id()
 
 
 def verification_key(arguments: argparse.Namespace) -> str | None:

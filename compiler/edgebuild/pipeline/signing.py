@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edgebuild.pipeline.password import password
 from edgebuild.trust import bundle, keyless, keys
 from edgebuild.trust.bundle import Verifier
 from edgebuild.trust.keys import Signer
@@ -18,12 +19,6 @@ def open_signer() -> Signer:
         return keyless.KeylessSigner()
     named = os.environ.get("EDGEBUILD_KEY")
     return keys.load_or_make(Path(named) if named else None, password)
-
-
-def password() -> bytes | None:
-    """The password of an encrypted key; from the environment, never from a command line."""
-    given = os.environ.get(keys.PASSWORD_VARIABLE)
-    return given.encode() if given else None
 
 
 def check(release: Path, signer: Signer) -> None:
