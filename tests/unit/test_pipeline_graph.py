@@ -63,9 +63,9 @@ def test_a_step_runs_once_and_again_only_if_an_input_changed(tmp_path: Path) -> 
 
 
 def test_another_folder_takes_the_result_from_the_shared_cache(tmp_path: Path) -> None:
-    cache = tmp_path / "cache"
+    cache = tmp_path / "there" / "is" / "none" / "yet"
     first = folder(tmp_path / "a")
-    run(first, cache)
+    assert run(first, cache) == ["start", "done"]
     second = folder(tmp_path / "b")
     assert run(second, cache) == ["cached"]
     assert (second / "fit.json").read_bytes() == (first / "fit.json").read_bytes()
@@ -187,3 +187,13 @@ def test_publish_restores_what_somebody_changed(tmp_path: Path) -> None:
     (out / "a").write_bytes(b"tampered")
     assert publish.publish(place, out)
     assert (out / "a").read_bytes() == b"1"
+
+
+def test_what_scons_itself_cannot_do_is_told_E010(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = folder(tmp_path)
+    monkeypatch.setattr(graph.stream, "lines", lambda *_, **__: iter(["Traceback", "OSError: no"]))
+    with pytest.raises(EdgebuildError, match="E010") as caught:
+        run(place)
+    assert "OSError: no" in caught.value.message

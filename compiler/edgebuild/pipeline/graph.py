@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from edgebuild.host import stream
 from edgebuild.host.process import environment
 
 LAST_LINES = 15
+
+NEWS = re.compile(r"scons: (?!\*\*\*)")  # what SCons says when all is well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ def run(
     (work / "log").mkdir(exist_ok=True)
     env = environment({**_passed_on(), **extra})
     if step_cache is not None:
+        step_cache.mkdir(parents=True, exist_ok=True)  # SCons makes one level only
         env["EDGEBUILD_STEP_CACHE"] = str(step_cache)
     sconstruct = Path(__file__).with_name("SConstruct")
     argv = [sys.executable, "-m", "SCons", "-f", str(sconstruct), "-C", str(work), f"-j{jobs}"]
@@ -57,9 +61,10 @@ def run(
     failed = [event.step for event in events if event.what == "failed"]
     if failed:
         raise _failure(work, failed[0])
-    said = [line for line in other if line.startswith("scons: ***")]
+    said = [line for line in other if line.strip() and not NEWS.match(line)]
     if said:
-        raise STEP_FAILED(said[0].removeprefix("scons: *** "), where=str(work / "plan.json"))
+        last = [line.removeprefix("scons: *** ") for line in said][-LAST_LINES:]
+        raise STEP_FAILED("\n    ".join(last), where=str(work / "plan.json"))
     return events
 
 
