@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from edgebuild.cli import show
-from edgebuild.cli.build import read_lock
+from edgebuild.cli.build import open_store, read_lock
 from edgebuild.config import profiles
 from edgebuild.config.request import model_file
 from edgebuild.host import paths
@@ -53,17 +52,11 @@ def timed(arguments: argparse.Namespace, models: list[Path], work: Path) -> Mapp
 def counted(arguments: argparse.Namespace, models: list[Path], work: Path) -> Mapping[str, Any]:
     """Instructions on a target, on its emulated machine."""
     from edgebuild.host import tools
-    from edgebuild.host.store import Store
     from edgebuild.kernels import bench_count
 
     profile = profiles.load(arguments.target, paths.data_dir() / "targets")
     lock = read_lock()
-    store = Store(
-        cache=paths.cache_dir(),
-        mirror=arguments.mirror,
-        offline=arguments.offline,
-        progress=show.fetching,
-    )
+    store = open_store(arguments.mirror, offline=arguments.offline)
     return bench_count.run(
         models,
         cpu=profile.cpu,

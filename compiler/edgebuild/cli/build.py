@@ -7,6 +7,7 @@ import argparse
 import json
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import edgebuild
 from edgebuild.cli import show
@@ -16,6 +17,9 @@ from edgebuild.errors.general import INVALID_VALUE
 from edgebuild.host import lockfile, paths
 from edgebuild.model.lock import Lock
 from edgebuild.model.request import BuildRequest
+
+if TYPE_CHECKING:
+    from edgebuild.host.store import Store
 
 
 def build(arguments: argparse.Namespace) -> None:
@@ -54,16 +58,12 @@ def plan(arguments: argparse.Namespace) -> None:
 def step(arguments: argparse.Namespace) -> None:
     """Run one step; an error is also left as JSON for whoever started it."""
     from edgebuild.host.files import atomic_write
-    from edgebuild.host.store import Store
     from edgebuild.pipeline import steps
 
     told = arguments.plan.resolve().parent / "log" / f"{arguments.name}.error.json"
     told.unlink(missing_ok=True)
-    store = Store(
-        cache=paths.cache_dir(),
-        mirror=os.environ.get("EDGEBUILD_MIRROR"),
-        offline="EDGEBUILD_OFFLINE" in os.environ,
-        progress=show.fetching,
+    store = open_store(
+        os.environ.get("EDGEBUILD_MIRROR"), offline="EDGEBUILD_OFFLINE" in os.environ
     )
     try:
         steps.run(arguments.plan, arguments.name, lambda: (store, read_lock()))
@@ -92,7 +92,19 @@ def read(arguments: argparse.Namespace) -> BuildRequest:
 
 def read_lock() -> Lock:
     """The lock that this edgebuild builds from."""
-    return lockfile.read(paths.data_dir() / "locks" / "trixie.lock.json")
+    return lockfile.read(lock_place())
+
+
+def lock_place() -> Path:
+    """Where that lock is."""
+    return paths.data_dir() / "locks" / "trixie.lock.json"
+
+
+def open_store(mirror: str | None, *, offline: bool) -> Store:
+    """The cache of downloads, whose progress is shown."""
+    from edgebuild.host.store import Store
+
+    return Store(cache=paths.cache_dir(), mirror=mirror, offline=offline, progress=show.fetching)
 
 
 def settings(arguments: argparse.Namespace) -> dict[str, str]:

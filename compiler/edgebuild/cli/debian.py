@@ -11,7 +11,7 @@ from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 
-from edgebuild.cli import show
+from edgebuild.cli.build import lock_place, open_store, read_lock
 from edgebuild.errors import EdgebuildError
 from edgebuild.errors.general import STALE_LOCK
 from edgebuild.host import files, lockfile, mirrors, paths
@@ -21,12 +21,11 @@ FREE_BYTES = 4 << 30  # a cold build of one target, with its cache, takes about 
 
 def lock(arguments: argparse.Namespace) -> None:
     """Make the lock anew from the archive's signed index."""
-    from edgebuild.host.store import Store
     from edgebuild.trust import lockfile as making
 
-    folder = paths.data_dir() / "locks"
-    place = folder / "trixie.lock.json"
-    store = Store(cache=paths.cache_dir(), mirror=arguments.mirror, progress=show.fetching)
+    place = lock_place()
+    folder = place.parent
+    store = open_store(arguments.mirror, offline=False)
     made = making.make(
         making.inputs((folder / "inputs.toml").read_text(encoding="utf-8")),
         (folder / "debian-archive-trixie.asc").read_bytes(),
@@ -94,7 +93,7 @@ def _python() -> str:
 
 
 def _lock() -> str:
-    read = lockfile.read(paths.data_dir() / "locks" / "trixie.lock.json")
+    read = read_lock()
     return f"{read.suite}, archive of {read.archive_date}"
 
 

@@ -11,10 +11,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgebuild.cli import show
 from edgebuild.config.decode import decode
 from edgebuild.errors.general import INVALID_VALUE, NO_OUTPUT
-from edgebuild.host import files, paths
+from edgebuild.host import files
 from edgebuild.model.profile import Profile
 
 if TYPE_CHECKING:
@@ -56,18 +55,12 @@ def _verifier(arguments: argparse.Namespace) -> Verifier:
 
 def run(arguments: argparse.Namespace) -> None:
     """Boot a release in QEMU; stop it on Ctrl-C."""
-    from edgebuild.cli.build import read_lock
-    from edgebuild.host.store import Store
+    from edgebuild.cli.build import open_store, read_lock
     from edgebuild.lab import run as lab
 
     profile = released_profile(arguments.release)
     require_image(arguments.release, f"{profile.name}.img.zst")
-    store = Store(
-        cache=paths.cache_dir(),
-        mirror=arguments.mirror,
-        offline=arguments.offline,
-        progress=show.fetching,
-    )
+    store = open_store(arguments.mirror, offline=arguments.offline)
     console = print if arguments.console or arguments.board else None
     machine = lab.run(
         arguments.release,

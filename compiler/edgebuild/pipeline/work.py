@@ -20,9 +20,8 @@ def folder(out: Path, target: str) -> Path:
 
 def prepare(work: Path, plan: Plan, request: BuildRequest) -> None:
     """Copy the inputs and the plan; files that already hold the right bytes are left alone."""
-    by_path = dict(plan.inputs.items())
     models = iter(request.models)
-    for path, wanted in by_path.items():
+    for path, wanted in plan.inputs.items():
         if path == "inputs/mcp-edge.json":
             _put(work / path, request.config)
         elif path == "inputs/profile.json":
