@@ -44,62 +44,46 @@ class Config(Record):
     models: dict
 
 
-def _text(name: str, default: object, low: int, high: int, doc: str) -> Field:
+def _field(
+    name: str,
+    kind: str,
+    default: object,
+    low: int,
+    high: int,
+    doc: str,
+    choices: "list[str] | None" = None,
+    chars: "str | None" = None,
+) -> Field:
     return Field(
         name=name,
-        kind="text",
+        kind=kind,
         default=default,
         low=low,
         high=high,
         doc=doc,
-        choices=None,
-        chars=None,
+        choices=choices,
+        chars=chars,
     )
+
+
+def _text(name: str, default: object, low: int, high: int, doc: str) -> Field:
+    return _field(name, "text", default, low, high, doc)
 
 
 def _number(name: str, default: object, low: int, high: int, doc: str) -> Field:
-    return Field(
-        name=name,
-        kind="integer",
-        default=default,
-        low=low,
-        high=high,
-        doc=doc,
-        choices=None,
-        chars=None,
-    )
+    return _field(name, "integer", default, low, high, doc)
 
 
 def _texts(name: str, default: object, high: int, doc: str) -> Field:
-    return Field(
-        name=name,
-        kind="texts",
-        default=default,
-        low=0,
-        high=high,
-        doc=doc,
-        choices=None,
-        chars=None,
-    )
+    return _field(name, "texts", default, 0, high, doc)
 
 
 def _choice(name: str, choices: list[str], doc: str) -> Field:
-    return Field(
-        name=name, kind="text", default=None, low=1, high=64, doc=doc, choices=choices, chars=None
-    )
+    return _field(name, "text", None, 1, 64, doc, choices=choices)
 
 
 def _tool(name: str, doc: str) -> Field:
-    return Field(
-        name=name,
-        kind="text",
-        default=None,
-        low=1,
-        high=128,
-        doc=doc,
-        choices=None,
-        chars=TOOL_CHARS,
-    )
+    return _field(name, "text", None, 1, 128, doc, chars=TOOL_CHARS)
 
 
 GATEWAY = [
