@@ -6,6 +6,7 @@
  */
 #include <Python.h>
 #include <malloc.h>
+#include <stdint.h>
 #include <unistd.h>
 
 #include "cpu.h"
@@ -97,8 +98,20 @@ static void flush(const char *stream)
     Py_XDECREF(result);
 }
 
+/* glibc's start puts thread-local data at the break and leaves it inside a page. When the kernel
+ * later refuses to move the break once and grants it the next time, as QEMU's user emulator does
+ * where a mapping comes and goes above it, malloc (glibc 2.41, sysmalloc) takes that unaligned
+ * break for its heap's start and its own assertion ends the program. From a page's end it does not.
+ */
+static void align_break(void)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    sbrk((intptr_t)(-(uintptr_t)sbrk(0) & (page - 1))); /* in a page that is there already */
+}
+
 int main(int argc, char **argv)
 {
+    align_break();
     edge_require_cpu();
     /* One heap: threads wait for I/O or run kernels, none allocates enough to earn its own. */
     mallopt(M_ARENA_MAX, 1);

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import platform
+import re
 import shutil
 import struct
 import subprocess
@@ -245,6 +247,21 @@ def test_tls_speaks_both_versions(built: Built, tmp_path: Path, kind: str) -> No
     assert answer["version"].startswith("OpenSSL 3.5")
     assert answer["TLSv1_2"][:2] == ["TLSv1.2", "hello"]
     assert answer["TLSv1_3"][:2] == ["TLSv1.3", "hello"]
+
+
+def test_the_heap_may_grow_again_after_it_was_refused(built: Built) -> None:
+    # malloc ends the program when a later brk() succeeds from a break inside a page.
+    if not built.emulator:
+        pytest.skip("the kernel leaves room above the break; QEMU's user emulator refuses it often")
+    calls = subprocess.run(
+        [*built.emulator, "-strace", str(built.executable), "modules"],
+        capture_output=True,
+        timeout=ARGUMENTS_LIMIT_S,
+        check=False,
+    ).stderr.decode()
+    breaks = [int(end, 16) for end in re.findall(r" brk\(.*\) = (0x[0-9a-f]+)$", calls, re.M)]
+    assert len(breaks) > 2, calls[:2000]
+    assert breaks[-1] % mmap.PAGESIZE == 0, [hex(end) for end in breaks]
 
 
 def test_sqlite_keeps_a_file_in_wal_mode(built: Built, tmp_path: Path) -> None:
