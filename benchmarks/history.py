@@ -45,9 +45,12 @@ def cases(folder: Path) -> Iterator[bench.Case]:
                 yield bench.Case(path=where / f"{name}.tflite")
                 break
     models_build.write_all(folder)
+    models_build.write_others(folder)
     for path in sorted(folder.glob("*.tflite")):
         yield bench.Case(path=path, twin=path.with_suffix(".onnx"))
-    yield bench.Case(path=folder / "transformer.onnx")
+    for path in sorted(folder.glob("*.onnx")):
+        if not path.with_suffix(".tflite").is_file():
+            yield bench.Case(path=path)
 
 
 def measure(chosen: list[bench.Case], seconds: float, work: Path) -> list[dict[str, Any]]:

@@ -12,6 +12,10 @@ RELU6_RANGE = (0.0, 6.0)
 INPUT_RANGE = (-1.0, 1.0)
 
 
+# What TensorFlow Lite's kernels insist on: a logistic's and a softmax's results in steps of 1/256.
+SHARE_RANGE = (0.0, 255 / 256)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layer:
     """``weights``: conv OHWI, depthwise 1HWC, dense OI. ``inputs`` are numbers of values."""
@@ -23,7 +27,7 @@ class Layer:
     weights: np.ndarray | None = None
     bias: np.ndarray | None = None
     stride: int = 1
-    relu6: bool = False
+    relu: str = ""  # "", "relu" or "relu6"
 
 
 @dataclass
@@ -57,37 +61,43 @@ class Network:
         return self._random.normal(0, 0.1, count).astype(np.float32)
 
     def conv(
-        self, value: int, channels: int, kernel: int = 1, stride: int = 1, relu6: bool = True
+        self,
+        value: int,
+        channels: int,
+        kernel: int | tuple[int, int] = 1,
+        stride: int = 1,
+        relu: str = "relu6",
     ) -> int:
-        """A convolution with SAME padding."""
+        """A convolution with SAME padding; ``kernel`` is a side or height and width."""
         n, h, w, c = self.shape(value)
+        kh, kw = (kernel, kernel) if isinstance(kernel, int) else kernel
         return self._append(
             kind="conv",
             inputs=(value,),
             shape=(n, -(-h // stride), -(-w // stride), channels),
-            range=RELU6_RANGE if relu6 else LINEAR_RANGE,
-            weights=self._weights((channels, kernel, kernel, c), kernel * kernel * c),
+            range=RELU6_RANGE if relu else LINEAR_RANGE,
+            weights=self._weights((channels, kh, kw, c), kh * kw * c),
             bias=self._bias(channels),
             stride=stride,
-            relu6=relu6,
+            relu=relu,
         )
 
-    def depthwise(self, value: int, stride: int = 1) -> int:
-        """A 3×3 depthwise convolution with SAME padding and ReLU6."""
+    def depthwise(self, value: int, stride: int = 1, kernel: int = 3, relu: str = "relu6") -> int:
+        """A depthwise convolution with SAME padding."""
         n, h, w, c = self.shape(value)
         return self._append(
             kind="depthwise",
             inputs=(value,),
             shape=(n, -(-h // stride), -(-w // stride), c),
-            range=RELU6_RANGE,
-            weights=self._weights((1, 3, 3, c), 9),
+            range=RELU6_RANGE if relu else LINEAR_RANGE,
+            weights=self._weights((1, kernel, kernel, c), kernel * kernel),
             bias=self._bias(c),
             stride=stride,
-            relu6=True,
+            relu=relu,
         )
 
-    def dense(self, value: int, features: int, spread: float = 1.0) -> int:
-        """A fully connected layer without activation; results grow with ``spread``."""
+    def dense(self, value: int, features: int, spread: float = 1.0, relu: str = "") -> int:
+        """A fully connected layer; results grow with ``spread``."""
         rows, k = self.shape(value)
         return self._append(
             kind="dense",
@@ -96,57 +106,38 @@ class Network:
             range=(LINEAR_RANGE[0] * spread, LINEAR_RANGE[1] * spread),
             weights=self._weights((features, k), k) * np.float32(spread),
             bias=self._bias(features),
+            relu=relu,
         )
 
-    def add(self, a: int, b: int) -> int:
+    def add(self, a: int, b: int, relu: str = "") -> int:
         """A residual addition."""
-        return self._append(kind="add", inputs=(a, b), shape=self.shape(a), range=(-7.0, 7.0))
+        limits = RELU6_RANGE if relu else (-7.0, 7.0)
+        return self._append(kind="add", inputs=(a, b), shape=self.shape(a), range=limits, relu=relu)
 
-    def mean(self, value: int) -> int:
-        """The mean over the image."""
+    def mul(self, a: int, b: int) -> int:
+        """A product; ``b`` may be one number for each channel."""
+        return self._append(kind="mul", inputs=(a, b), shape=self.shape(a), range=self.range(a))
+
+    def mean(self, value: int, keep: bool = False) -> int:
+        """The mean over the image, as rows of numbers or, with ``keep``, as an image of 1×1."""
         n, _, _, c = self.shape(value)
-        return self._append(kind="mean", inputs=(value,), shape=(n, c), range=self.range(value))
+        shape = (n, 1, 1, c) if keep else (n, c)
+        return self._append(kind="mean", inputs=(value,), shape=shape, range=self.range(value))
+
+    def sigmoid(self, value: int) -> int:
+        """The logistic function."""
+        shape = self.shape(value)
+        return self._append(kind="sigmoid", inputs=(value,), shape=shape, range=SHARE_RANGE)
+
+    def hard_swish(self, value: int) -> int:
+        """x · relu6(x + 3) / 6."""
+        shape = self.shape(value)
+        return self._append(kind="hard_swish", inputs=(value,), shape=shape, range=(-0.375, 5.0))
 
     def softmax(self, value: int) -> int:
         """Softmax over the last axis."""
         shape = self.shape(value)
-        return self._append(kind="softmax", inputs=(value,), shape=shape, range=(0.0, 255 / 256))
-
-
-def mobilenet_v1(pixels: int, width: float = 1.0, classes: int = 1000) -> Network:
-    """Depthwise and pointwise pairs."""
-    net = Network(f"mobilenet_v1_{pixels}", (1, pixels, pixels, 3))
-    last = net.conv(0, int(32 * width), 3, 2)
-    blocks = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5]
-    for channels, stride in [*blocks, (1024, 2), (1024, 1)]:
-        last = net.conv(net.depthwise(last, stride), int(channels * width))
-    net.softmax(net.dense(net.mean(last), classes, spread=4))
-    return net
-
-
-def mobilenet_v2(pixels: int, width: float = 1.0, classes: int = 1000) -> Network:
-    """Inverted residuals."""
-    net = Network(f"mobilenet_v2_{pixels}", (1, pixels, pixels, 3))
-    last = net.conv(0, int(32 * width), 3, 2)
-    table = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1)]
-    for expand, channels, repeat, first in [*table, (6, 160, 3, 2), (6, 320, 1, 1)]:
-        for number in range(repeat):
-            before, stride = last, first if number == 0 else 1
-            if expand > 1:
-                last = net.conv(last, expand * net.shape(last)[3])
-            last = net.depthwise(last, stride)
-            last = net.conv(last, max(8, int(channels * width) // 8 * 8), relu6=False)
-            if stride == 1 and net.shape(before) == net.shape(last):
-                last = net.add(before, last)
-    net.softmax(net.dense(net.mean(net.conv(last, 1280)), classes, spread=4))
-    return net
-
-
-def gemm(m: int, k: int, n: int) -> Network:
-    """One fully connected layer; m = 1 is a matrix-vector product."""
-    net = Network(f"gemm_{m}x{k}x{n}", (m, k))
-    net.dense(0, n)
-    return net
+        return self._append(kind="softmax", inputs=(value,), shape=shape, range=SHARE_RANGE)
 
 
 def affine(limits: tuple[float, float]) -> tuple[float, int]:

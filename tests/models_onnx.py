@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network as an ONNX file, and a transformer, which only ONNX has."""
+"""A network as an ONNX file."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.models_network import Layer, Network, affine, quantise_weights
 
+SIMPLE = {"add": "Add", "mul": "Mul", "sigmoid": "Sigmoid", "hard_swish": "HardSwish"}
 
-class _Onnx:
+
+class Maker:
     """Collects nodes and initialisers."""
 
     def __init__(self) -> None:
@@ -19,12 +21,14 @@ class _Onnx:
         self._count = 0
 
     def constant(self, data: np.ndarray) -> str:
+        """Add an initialiser; answers its name."""
         self._count += 1
         name = f"constant_{self._count}"
         self.constants.append(numpy_helper.from_array(data, name))
         return name
 
     def node(self, kind: str, *inputs: str, **attributes: object) -> str:
+        """Add an operator with one output; answers its name."""
         self._count += 1
         name = f"{kind.lower()}_{self._count}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name, **attributes))
@@ -36,6 +40,7 @@ class _Onnx:
         inputs: list[onnx.ValueInfoProto],
         outputs: dict[str, tuple[int, list[int]]],
     ) -> bytes:
+        """The file. ``outputs``: type and shape of each."""
         infos = [helper.make_tensor_value_info(n, *facts) for n, facts in outputs.items()]
         graph = helper.make_graph(self.nodes, name, inputs, infos, self.constants)
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
@@ -45,7 +50,7 @@ class _Onnx:
 
 def to_onnx(net: Network, *, int8: bool) -> bytes:
     """The network as an ONNX file: NCHW; quantised as QuantizeLinear/DequantizeLinear pairs."""
-    made = _Onnx()
+    made = Maker()
 
     def quantised(number: int, name: str) -> str:
         if not int8:
@@ -58,7 +63,9 @@ def to_onnx(net: Network, *, int8: bool) -> bytes:
     values = [quantised(0, "input")]
     for number, layer in enumerate(net.layers, 1):
         result = _onnx_layer(made, net, layer, [values[each] for each in layer.inputs], int8)
-        if layer.relu6:
+        if layer.relu == "relu":
+            result = made.node("Relu", result)
+        elif layer.relu:
             limits = made.constant(np.float32(0)), made.constant(np.float32(6))
             result = made.node("Clip", result, *limits)
         last = number == len(net.layers)
@@ -74,32 +81,32 @@ def _nchw(shape: tuple[int, ...]) -> list[int]:
     return [shape[axis] for axis in (0, 3, 1, 2)] if len(shape) == 4 else list(shape)
 
 
-def _onnx_layer(made: _Onnx, net: Network, layer: Layer, inputs: list[str], int8: bool) -> str:
-    if layer.kind == "add":
-        return made.node("Add", *inputs)
+def _onnx_layer(made: Maker, net: Network, layer: Layer, inputs: list[str], int8: bool) -> str:
+    if layer.kind in SIMPLE:
+        return made.node(SIMPLE[layer.kind], *inputs)
     if layer.kind == "softmax":
         return made.node("Softmax", *inputs, axis=-1)
     if layer.kind == "mean":
         pooled = made.node("GlobalAveragePool", *inputs)
-        return made.node("Flatten", pooled)
+        return pooled if len(layer.shape) == 4 else made.node("Flatten", pooled)
     weights, bias = _onnx_constants(made, net, layer, int8)
     if layer.kind == "dense":
         return made.node("Gemm", *inputs, weights, bias, transB=1)
     assert layer.weights is not None
-    kernel, channels = layer.weights.shape[1], layer.weights.shape[3]
+    channels = layer.weights.shape[3]
     return made.node(
         "Conv",
         *inputs,
         weights,
         bias,
         auto_pad="SAME_UPPER",
-        kernel_shape=[kernel, kernel],
+        kernel_shape=list(layer.weights.shape[1:3]),
         strides=[layer.stride, layer.stride],
         group=channels if layer.kind == "depthwise" else 1,
     )
 
 
-def _onnx_constants(made: _Onnx, net: Network, layer: Layer, int8: bool) -> tuple[str, str]:
+def _onnx_constants(made: Maker, net: Network, layer: Layer, int8: bool) -> tuple[str, str]:
     assert layer.weights is not None
     assert layer.bias is not None
     order = {"conv": (0, 3, 1, 2), "depthwise": (3, 0, 1, 2)}.get(layer.kind, (0, 1))
@@ -125,51 +132,3 @@ def _onnx_constants(made: _Onnx, net: Network, layer: Layer, int8: bool) -> tupl
         **axis,
     )
     return weights, bias
-
-
-def transformer(
-    layers: int = 6, hidden: int = 256, heads: int = 4, tokens: int = 128, words: int = 1000
-) -> bytes:
-    """A BERT-like encoder in float32, as exporters write it: Gather, MatMul, Softmax, Erf."""
-    made, random = _Onnx(), np.random.default_rng(0)
-
-    def weights(*shape: int) -> str:
-        return made.constant(random.normal(0, 0.05, shape).astype(np.float32))
-
-    def linear(x: str, wide: int, out: int) -> str:
-        return made.node("Add", made.node("MatMul", x, weights(wide, out)), weights(out))
-
-    def normalise(x: str) -> str:
-        scale = made.constant(np.float32(1 + random.normal(0, 0.05, hidden)))
-        return made.node("LayerNormalization", x, scale, weights(hidden), axis=-1, epsilon=1e-12)
-
-    def split(x: str, order: list[int]) -> str:
-        shape = made.constant(np.int64([1, tokens, heads, hidden // heads]))
-        return made.node("Transpose", made.node("Reshape", x, shape), perm=order)
-
-    def attention(x: str) -> str:
-        query = split(linear(x, hidden, hidden), [0, 2, 1, 3])
-        key = split(linear(x, hidden, hidden), [0, 2, 3, 1])
-        value = split(linear(x, hidden, hidden), [0, 2, 1, 3])
-        scale = made.constant(np.float32(np.sqrt(hidden / heads)))
-        scores = made.node("Div", made.node("MatMul", query, key), scale)
-        mixed = made.node("MatMul", made.node("Softmax", scores, axis=-1), value)
-        whole = made.constant(np.int64([1, tokens, hidden]))
-        joined = made.node("Reshape", made.node("Transpose", mixed, perm=[0, 2, 1, 3]), whole)
-        return linear(joined, hidden, hidden)
-
-    def gelu(x: str) -> str:
-        root, one, half = (made.constant(np.float32(v)) for v in (np.sqrt(2), 1, 0.5))
-        erf = made.node("Erf", made.node("Div", x, root))
-        return made.node("Mul", made.node("Mul", x, made.node("Add", erf, one)), half)
-
-    table = made.constant(random.normal(0, 1, (words, hidden)).astype(np.float32))
-    x = made.node("Gather", table, "tokens", axis=0)
-    x = normalise(made.node("Add", x, weights(1, tokens, hidden)))
-    for _ in range(layers):
-        x = normalise(made.node("Add", x, attention(x)))
-        x = normalise(
-            made.node("Add", x, linear(gelu(linear(x, hidden, 4 * hidden)), 4 * hidden, hidden))
-        )
-    info = helper.make_tensor_value_info("tokens", TensorProto.INT64, [1, tokens])
-    return made.model("transformer", [info], {x: (TensorProto.FLOAT, [1, tokens, hidden])})

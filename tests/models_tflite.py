@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from tests.models_network import Layer, Network, affine, quantise_weights
-from tests.tflite_writer import RELU6, Writer
+from tests.tflite_writer import ACTIVATIONS, Writer
 
 
 def to_tflite(net: Network, *, int8: bool) -> bytes:
@@ -33,7 +33,8 @@ def to_tflite(net: Network, *, int8: bool) -> bytes:
             [values[-1]],
             int8=int8,
             stride=layer.stride,
-            activation=RELU6 if layer.relu6 else 0,
+            activation=ACTIVATIONS[layer.relu],
+            keep=len(layer.shape) == 4,
         )
     return writer.finish([values[0]], [values[-1]])
 

@@ -23,10 +23,17 @@ BUILTINS = {
     "dense": (9, 1, 4, tflite.BuiltinOptions.FullyConnectedOptions),
     "add": (0, 1, 2, tflite.BuiltinOptions.AddOptions),
     "mean": (40, 1, 2, tflite.BuiltinOptions.ReducerOptions),
+    "mul": (18, 1, 2, tflite.BuiltinOptions.MulOptions),
+    "sigmoid": (14, 1, 2, tflite.BuiltinOptions.NONE),
+    "hard_swish": (117, 1, 1, tflite.BuiltinOptions.HardSwishOptions),
     "softmax": (25, 1, 2, tflite.BuiltinOptions.SoftmaxOptions),
 }
 
-RELU6 = tflite.ActivationFunctionType.RELU6
+ACTIVATIONS = {
+    "": tflite.ActivationFunctionType.NONE,
+    "relu": tflite.ActivationFunctionType.RELU,
+    "relu6": tflite.ActivationFunctionType.RELU6,
+}
 
 
 class Writer:
@@ -94,15 +101,16 @@ class Writer:
         key = (code, version_int8 if int8 else version)
         if key not in self._codes:
             self._codes.append(key)
-        made = OPTIONS[kind](b, options)
+        made = OPTIONS[kind](b, options) if kind in OPTIONS else None
         ins = b.CreateNumpyVector(np.asarray(inputs, np.int32))
         outs = b.CreateNumpyVector(np.asarray(outputs, np.int32))
         tflite.OperatorStart(b)
         tflite.OperatorAddOpcodeIndex(b, self._codes.index(key))
         tflite.OperatorAddInputs(b, ins)
         tflite.OperatorAddOutputs(b, outs)
-        tflite.OperatorAddBuiltinOptionsType(b, options_type)
-        tflite.OperatorAddBuiltinOptions(b, made)
+        if made is not None:
+            tflite.OperatorAddBuiltinOptionsType(b, options_type)
+            tflite.OperatorAddBuiltinOptions(b, made)
         self._operators.append(tflite.OperatorEnd(b))
 
     def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
@@ -205,10 +213,21 @@ def _add(b: Any, o: Mapping[str, int]) -> int:
     return int(tflite.AddOptionsEnd(b))
 
 
-def _mean(b: Any, _o: Mapping[str, int]) -> int:
+def _mul(b: Any, o: Mapping[str, int]) -> int:
+    tflite.MulOptionsStart(b)
+    tflite.MulOptionsAddFusedActivationFunction(b, o["activation"])
+    return int(tflite.MulOptionsEnd(b))
+
+
+def _mean(b: Any, o: Mapping[str, int]) -> int:
     tflite.ReducerOptionsStart(b)
-    tflite.ReducerOptionsAddKeepDims(b, False)
+    tflite.ReducerOptionsAddKeepDims(b, bool(o.get("keep")))
     return int(tflite.ReducerOptionsEnd(b))
+
+
+def _hard_swish(b: Any, _o: Mapping[str, int]) -> int:
+    tflite.HardSwishOptionsStart(b)
+    return int(tflite.HardSwishOptionsEnd(b))
 
 
 def _softmax(b: Any, _o: Mapping[str, int]) -> int:
@@ -222,6 +241,8 @@ OPTIONS: Mapping[str, Callable[[Any, Mapping[str, int]], int]] = {
     "depthwise": _depthwise,
     "dense": _dense,
     "add": _add,
+    "mul": _mul,
     "mean": _mean,
+    "hard_swish": _hard_swish,
     "softmax": _softmax,
 }

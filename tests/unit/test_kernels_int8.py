@@ -11,7 +11,17 @@ import pytest
 
 from edgebuild.kernels import importer, interpreter
 from edgebuild.kernels.check import random_inputs
-from tests.models_build import mobilenet_v1, mobilenet_v2, to_tflite
+from tests.models_build import (
+    Network,
+    autoencoder,
+    ds_cnn,
+    efficientnet,
+    mobilenet_v1,
+    mobilenet_v2,
+    mobilenet_v3,
+    resnet8,
+    to_tflite,
+)
 from tests.tools.one_operator import Case
 
 litert = pytest.importorskip("ai_edge_litert.interpreter", reason="LiteRT is not installed")
@@ -358,6 +368,18 @@ def test_matrix_product(tmp_path: Path, swap: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("make", [mobilenet_v1, mobilenet_v2])
-def test_whole_networks(tmp_path: Path, make: Any) -> None:
-    assert compare(to_tflite(make(32, 0.25, classes=20), int8=True), tmp_path, seeds=1)
+@pytest.mark.parametrize(
+    "net",
+    [
+        mobilenet_v1(32, 0.25, classes=20),
+        mobilenet_v2(32, 0.25, classes=20),
+        mobilenet_v3(32, 0.5, classes=20),
+        efficientnet(32, 20, lite=True),
+        ds_cnn(20, 2),
+        resnet8((5, 11, 17)),
+        autoencoder(33, 21, 3),
+    ],
+    ids=lambda net: net.name,
+)
+def test_whole_networks(tmp_path: Path, net: Network) -> None:
+    assert compare(to_tflite(net, int8=True), tmp_path, seeds=1)

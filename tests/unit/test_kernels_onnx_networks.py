@@ -12,7 +12,15 @@ from onnx import helper
 
 from edgebuild.kernels import importer, interpreter
 from edgebuild.kernels.optimise import optimise
-from tests.models_build import mobilenet_v2, to_onnx, transformer
+from tests.models_build import (
+    Network,
+    efficientnet,
+    mobilenet_v2,
+    mobilenet_v3,
+    to_onnx,
+    transformer,
+    vision_transformer,
+)
 from tests.unit.test_kernels_onnx import R, compare, floats, model
 
 
@@ -73,6 +81,22 @@ def test_a_transformer_has_no_transposes_left(tmp_path: Path) -> None:
     assert "copy" not in kinds
     assert kinds.count("layer_norm") >= 2
     assert kinds.count("elementwise") <= 1  # the position embedding alone
+
+
+def test_a_vision_transformer_has_no_transposes_in_its_layers(tmp_path: Path) -> None:
+    made = onnx.load_from_string(vision_transformer(1, 24, 2, pixels=32, classes=7))
+    lowered = compare(tmp_path, made, {"image": floats(1, 3, 32, 32)})
+    kinds = [call.spec.kind for call in lowered.calls]
+    assert kinds.count("softmax") == 1
+    assert kinds.count("layer_norm") == 3
+    assert "copy" not in kinds[kinds.index("layer_norm") :][: -kinds[::-1].index("layer_norm")]
+
+
+@pytest.mark.parametrize("net", [mobilenet_v3(32, 0.25), efficientnet(32, 9, lite=False)])
+def test_squeeze_and_excitation_leave_no_transposes(tmp_path: Path, net: Network) -> None:
+    made = onnx.load_from_string(to_onnx(net, int8=False))
+    lowered = compare(tmp_path, made, {"input": floats(1, 3, 32, 32)})
+    assert [call.spec.kind for call in lowered.calls].count("copy") == 1
 
 
 @pytest.mark.parametrize("int8", [False, True])
