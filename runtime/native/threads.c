@@ -26,7 +26,7 @@
 enum {
     HELPERS = EDGE_THREADS - 1,
     PARTS_PER_THREAD = 4,     /* evens out cores of unequal speed */
-    SPINS = 4000,             /* about 20 µs: longer than the gap between two kernels */
+    SPINS = 4000,             /* about 20 µs: longer than most gaps between two kernels */
     STACK_BYTES = 256 * 1024, /* kernels keep big buffers in the arena */
 };
 
@@ -45,6 +45,7 @@ static OWN_LINE _Atomic uint32_t done;       /* parts done: the word the caller 
 static OWN_LINE _Atomic uint32_t asleep;     /* helpers sleeping, or about to */
 static OWN_LINE _Atomic bool caller_asleep;
 static OWN_LINE _Atomic bool taken;          /* a job, a start or a stop is going on */
+static _Atomic bool more_follows;            /* another job is near: spinning pays */
 static _Atomic bool stopping;
 static _Atomic int32_t helpers;              /* that are running */
 static bool started;                         /* only the one who holds `taken` looks */
@@ -90,7 +91,8 @@ static void *helper(void *unused) {
     (void)unused;
     uint32_t seen = 0;
     while (!atomic_load(&stopping)) {
-        for (int spin = 0; spin < SPINS && atomic_load(&announced) == seen; spin++) relax();
+        int spins = atomic_load(&more_follows) ? SPINS : 0;
+        for (int spin = 0; spin < spins && atomic_load(&announced) == seen; spin++) relax();
         if (atomic_load(&announced) == seen) {
             /* Counted before looking again: the caller announces first and then counts. */
             atomic_fetch_add(&asleep, 1);
@@ -146,7 +148,7 @@ static void wait_for_parts(uint32_t parts) {
     atomic_store(&caller_asleep, false);
 }
 
-void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain) {
+void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain, int32_t more) {
     if (tasks <= 0) return;
     int32_t most = grain > 1 ? tasks / grain : tasks;
     if (most <= 1 || atomic_exchange(&taken, true)) {
@@ -167,6 +169,7 @@ void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain) 
     job.context = context;
     job.tasks = tasks;
     job.parts = parts;
+    atomic_store(&more_follows, more != 0);
     atomic_store(&done, 0);
     atomic_store(&claim, (uint64_t)number << 32 | (uint32_t)parts);
     announce(number);

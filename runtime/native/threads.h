@@ -20,11 +20,12 @@ typedef void (*edge_task)(void *context, int32_t begin, int32_t end);
 #if EDGE_THREADS > 1
 
 /* Do the tasks 0 … tasks - 1 and return when all are done. Starts the pool at first use.
- * `grain` tasks or more are done at a time, but for what is left at the end.
+ * `grain` tasks or more are done at a time, but for what is left at the end. `more` says that
+ * another job follows within microseconds: helpers stay awake for it, otherwise they sleep.
  *
  * Safe to call from several threads: one job has the pool at a time, and a caller that finds it
  * taken does its tasks itself. Never fails: without helpers the caller does everything. */
-void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain);
+void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain, int32_t more);
 
 /* Start the helpers now. Answers how many threads work at once, the caller's included. */
 int32_t edge_threads_start(void);
@@ -34,8 +35,10 @@ void edge_threads_stop(void);
 
 #else
 
-static inline void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain) {
+static inline void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain,
+                                 int32_t more) {
     (void)grain;
+    (void)more;
     if (tasks > 0) task(context, 0, tasks);
 }
 static inline int32_t edge_threads_start(void) { return 1; }

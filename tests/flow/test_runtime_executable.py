@@ -54,7 +54,7 @@ const char edge_NAME_card[] = "{\"name\":\"NAME\"}";
 const size_t edge_NAME_card_bytes = sizeof edge_NAME_card - 1;
 size_t edge_NAME_arena_bytes(void) { return 100; }
 __attribute__((weak)) void edge_parallel(void (*task)(void *, int32_t, int32_t), void *context,
-                                         int32_t tasks, int32_t grain);
+                                         int32_t tasks, int32_t grain, int32_t more);
 static void copy(void *context, int32_t begin, int32_t end)
 {
     void *const *both = context;
@@ -68,9 +68,9 @@ int32_t edge_NAME_run(const void *const *in, void *const *out, void *arena)
         return -7;
     if (!edge_parallel)
         return -8;
-    edge_parallel(copy, first, 4, 1);
-    edge_parallel(copy, second, 4, 1);
-    edge_parallel(copy, first, 4, 1);
+    edge_parallel(copy, first, 4, 1, 1);
+    edge_parallel(copy, second, 4, 1, 1);
+    edge_parallel(copy, first, 4, 1, 0);
     for (int i = 0; i < 4; i++)
         ((unsigned char *)out[0])[i] = ((unsigned char *)arena)[i];
     return *(const unsigned char *)in[0] == 255 ? -3 : 0;

@@ -30,7 +30,7 @@ static void *caller(void *result) {
         int32_t tasks = round * 7 % MOST_TASKS;
         memset(work, 0, sizeof *work);
         memset(alone, 0, sizeof *alone);
-        edge_parallel(count, work, tasks, 1 + round % 5);
+        edge_parallel(count, work, tasks, 1 + round % 5, round % 3);
         count(alone, 0, tasks);
         if (memcmp(work, alone, sizeof *work) != 0) *(int *)result = 1;
     }

@@ -54,13 +54,15 @@ def test_with_sanitizers(tmp_path, sanitizer):
 
 
 def test_small_kernels_are_left_whole():
-    assert threads.split(1000, 4096, 64, CPU) == 1
-    assert threads.split(10**9, 10**6, 1, CPU) == 1
-    assert threads.split(10**9, 10**6, 64, dataclasses.replace(CPU, cores=1)) == 1
+    assert threads.split(1000, 4096, 64, "float32", CPU) == 1
+    assert threads.split(10**9, 10**6, 1, "float32", CPU) == 1
+    assert threads.split(10**9, 10**6, 64, "float32", dataclasses.replace(CPU, cores=1)) == 1
 
 
 def test_parts_are_long_enough_and_no_more_than_the_loop_has():
-    assert threads.split(10**9, 10**6, 64, CPU) == 64
+    assert threads.split(10**9, 10**6, 64, "float32", CPU) == 64
     macs = int(5.5 * threads.LEAST_PART_S * 2e9 * 16 * threads.EFFICIENCY)
-    assert threads.split(macs, 0, 64, CPU) == 5
-    assert threads.split(0, int(3.5 * threads.LEAST_PART_S * 2e9 * 8), 64, CPU) == 3
+    assert threads.split(macs, 0, 64, "float32", CPU) == 5
+    half = dataclasses.replace(CPU, macs_per_cycle_int8=2 * CPU.macs_per_cycle_f32)
+    assert threads.split(macs, 0, 64, "int8", half) == 2
+    assert threads.split(0, int(3.5 * threads.LEAST_PART_S * 2e9 * 8), 64, "float32", CPU) == 3

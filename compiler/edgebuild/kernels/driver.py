@@ -107,11 +107,11 @@ void edge_profile_mark(int32_t operator_number);
 
 _PARALLEL = """
 __attribute__((weak)) void edge_parallel(void (*function)(void *, int32_t, int32_t), void *context,
-                                         int32_t count, int32_t grain);
+                                         int32_t count, int32_t grain, int32_t more);
 static void in_parallel(void (*function)(void *, int32_t, int32_t), void **context, int32_t count,
-                        int32_t grain) {
+                        int32_t grain, int32_t more) {
   if (edge_parallel)
-    edge_parallel(function, context, count, grain);
+    edge_parallel(function, context, count, grain, more);
   else
     function(context, 0, count);
 }
@@ -145,8 +145,9 @@ def _splits(source: Source) -> dict[tuple[int, int], int]:
         return grains
     for number, (call, code) in enumerate(zip(source.lowered.calls, source.codes, strict=True)):
         moved = bytes_moved(source.lowered, call, code.constants_bytes)
+        dtype = source.lowered.values[call.inputs[0]].dtype
         for index, phase in enumerate(code.phases):
-            tasks = threads.split(call.spec.macs, moved, phase.tasks, source.cpu)
+            tasks = threads.split(call.spec.macs, moved, phase.tasks, dtype, source.cpu)
             if tasks > 1:
                 grains[number, index] = -(-phase.tasks // tasks)
     return grains
@@ -287,6 +288,7 @@ def _call(
         _expression(source, call.output),
         "NULL" if scratch < 0 else f"(a + {scratch})",
     ]
+    last = max(split, default=None)  # behind it nothing is worth a helper's waiting
     lines = [f"  /* {number}: {call.spec.kind} */"]
     for index, phase in enumerate(code.phases):
         grain = split.get((number, index))
@@ -295,7 +297,8 @@ def _call(
             continue
         array = ", ".join(f"(void *){pointer}" for pointer in pointers)
         lines.append(
-            f"  in_parallel(part_{phase.symbol}, (void *[]){{{array}}}, {phase.tasks}, {grain});"
+            f"  in_parallel(part_{phase.symbol}, (void *[]){{{array}}}, {phase.tasks}, {grain},"
+            f" {int((number, index) != last)});"
         )
     return [*lines, f"  EDGE_PROFILE_MARK({number});"]
 
