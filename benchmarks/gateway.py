@@ -5,11 +5,13 @@
 
 EXECUTABLE is a built gateway; `-` measures this checkout's Python with stand-in models. Both
 servers run on this machine, one after the other in every round, so that what else the machine does
-hits both. The figure that moves least is processor time: user and system time of the server
-process, from /proc, over all calls of a round. Reported are medians over the rounds.
+hits both; the SDK's tools take the same inputs and answer a constant. The figure that moves least
+is processor time: user and system time of the server process, from /proc, over all calls of a
+round. Reported are medians over the rounds.
 """
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -34,10 +36,13 @@ META = {
 SDK_SERVER = """
 import sys
 from mcp.server.mcpserver import MCPServer
-server = MCPServer("echo", log_level="CRITICAL")
+server = MCPServer("constant", log_level="CRITICAL")
 @server.tool()
-def echo(text: str) -> str:
-    return text
+def array(inputs: list[float]) -> str:
+    return "done"
+@server.tool()
+def string(inputs: str) -> str:
+    return "done"
 server.run(transport="streamable-http", host="127.0.0.1", port=int(sys.argv[1]),
            stateless_http=True, json_response=True)
 """
@@ -100,7 +105,10 @@ class Client:
             raise SystemExit(f"unexpected answer: {answer[:500]!r}")
         while len(body) < int(found.group(1)):
             body += self.piece()
-        return dict(json.loads(body))
+        message = dict(json.loads(body))
+        if "error" in message or message["result"].get("isError"):
+            raise SystemExit(f"the server refused: {str(message)[:500]}")
+        return message
 
 
 def cpu_us(process: subprocess.Popen[bytes]) -> float:
@@ -112,25 +120,37 @@ def rss_kib(process: subprocess.Popen[bytes]) -> int:
     return int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) * PAGE_KIB
 
 
-def arguments_for(tool: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Inputs of the right count, as numbers (`array`) or as base64 (`string`)."""
-
-    def fill(schema: dict[str, Any]) -> Any:
-        if "anyOf" in schema:
-            return fill(next(way for way in schema["anyOf"] if way["type"] == kind))
-        if schema["type"] == "array":
-            return [fill(schema["items"])] * schema["minItems"]
-        if schema["type"] == "object":
-            return {name: fill(inner) for name, inner in schema["properties"].items()}
-        if schema["type"] == "string":
-            return "A" * schema.get("minLength", 8)
-        return 7
-
-    return dict(fill(tool["inputSchema"]))
+def inputs_for(schema: dict[str, Any], kind: str) -> Any:
+    """A tensor by its schema: flat numbers (`array`) or the base64 of as many zeros (`string`)."""
+    array = next(way for way in schema["anyOf"] if way["type"] == "array")
+    if kind == "array":
+        return [7] * array["minItems"]
+    text = next(way for way in schema["anyOf"] if way["type"] == "string")
+    value_bytes = text["minLength"] * 3 // 4 // array["minItems"]
+    return base64.b64encode(bytes(value_bytes * array["minItems"])).decode()
 
 
-def measure(argv: list[str], port: int, calls: int, environment: dict[str, str]) -> dict[str, Any]:
-    """One life of one server: first answer, idle memory, then `calls` of each of its tools."""
+def calls_of(tools: list[dict[str, Any]]) -> list[tuple[str, str, dict[str, Any]]]:
+    """(tool, kind, arguments) of every tool in both kinds."""
+    return [
+        (tool["name"], kind, {name: inputs_for(schema, kind) for name, schema in inputs.items()})
+        for tool in tools
+        for inputs in [tool["inputSchema"]["properties"]]
+        for kind in ("array", "string")
+    ]
+
+
+def measure(
+    argv: list[str],
+    port: int,
+    calls: int,
+    environment: dict[str, str],
+    work: list[tuple[str, str, dict[str, Any]]],
+) -> dict[str, Any]:
+    """One life of one server: first answer, idle memory, then `calls` of each of its tools.
+
+    `work` is filled by the first server, from its own tools; the other gets the same inputs.
+    """
     start = time.perf_counter()
     process = subprocess.Popen(
         argv, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -140,16 +160,20 @@ def measure(argv: list[str], port: int, calls: int, environment: dict[str, str])
         tools = client.ask(request(port, "tools/list", {}))["result"]["tools"]
         figures: dict[str, Any] = {"first_answer_ms": (time.perf_counter() - start) * 1e3}
         figures["idle_rss_mib"] = rss_kib(process) / 1024
-        for tool, kind in [(tool, kind) for tool in tools for kind in ("array", "string")]:
-            given = arguments_for(tool, kind)
-            call = request(port, "tools/call", {"name": tool["name"], "arguments": given})
+        ours = not work
+        work.extend(calls_of(tools) if ours else [])
+        for tool, kind, inputs in work:
+            name, given = tool, inputs
+            if not ours:
+                name, given = kind, {"inputs": next(iter(inputs.values()))}
+            call = request(port, "tools/call", {"name": name, "arguments": given})
             for _warm_up in range(20):
                 client.ask(call)
             before, began = cpu_us(process), time.perf_counter()
             for _ in range(calls):
                 client.ask(call)
-            figures[f"{tool['name']} {kind} cpu_us"] = (cpu_us(process) - before) / calls
-            figures[f"{tool['name']} {kind} wall_us"] = (time.perf_counter() - began) / calls * 1e6
+            figures[f"{tool} {kind} cpu_us"] = (cpu_us(process) - before) / calls
+            figures[f"{tool} {kind} wall_us"] = (time.perf_counter() - began) / calls * 1e6
         figures["busy_rss_mib"] = rss_kib(process) / 1024
         return figures
     finally:
@@ -178,10 +202,12 @@ def run(executable: str, rounds: int, calls: int) -> dict[str, dict[str, float]]
         script = Path(folder) / "sdk_server.py"
         script.write_text(SDK_SERVER)
         for number in range(rounds):
+            work: list[tuple[str, str, dict[str, Any]]] = []
             for name, (argv, environment) in contestants(executable, script).items():
                 port = free_port()
                 count = calls if name == "edgegate" else max(100, calls // 5)
-                for figure, value in measure(argv(port), port, count, environment).items():
+                figures = measure(argv(port), port, count, environment, work)
+                for figure, value in figures.items():
                     seen.setdefault(name, {}).setdefault(figure, []).append(value)
             print(f"round {number + 1} of {rounds}", file=sys.stderr)
     return {
