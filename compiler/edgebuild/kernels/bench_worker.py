@@ -5,8 +5,8 @@ Reads one job as JSON from standard input and writes one answer to standard outp
 module imports the other runtimes: they are optional, and a crash of one is one failed step.
 
 Job: ``{"models": [{"name", "seed", "seconds", "threads", "contestants": {NAME: {"path", …}}}]}``.
-Answer: ``{"models": [{"name", "samples_ns": {NAME: [..]}, "layers_ns": [[..], ..],
-"difference": {NAME: float | null}}]}``.
+Answer: ``{"models": [{"name", "samples_ns": {NAME: [..]}, "walls_ns": {NAME: [..]},
+"layers_ns": [[..], ..], "difference": {NAME: float | null}}]}``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,36 +33,54 @@ PROFILE_ROUNDS = 101
 PROFILE_NS = 3_000_000  # of one round: short, so that few rounds meet an interruption
 
 
+class Spent(NamedTuple):
+    """Nanoseconds of some inferences: the thread's own, and the wall's."""
+
+    own_ns: int
+    wall_ns: int
+
+
 @dataclass(slots=True)
 class Contestant:
-    """One runtime with one model loaded: ``run(n)`` infers n times and answers the nanoseconds.
+    """One runtime with one model loaded: ``run(n)`` infers n times and answers what that took.
 
     ``outputs`` answers what it computed, or what the runtime's reference kernels do.
     """
 
-    run: Callable[[int], int]
+    run: Callable[[int], Spent]
     outputs: Callable[[], list[Array]]
     repetitions: int = 1
     samples_ns: list[float] = field(default_factory=list)
+    walls_ns: list[float] = field(default_factory=list)
+
+    def sample(self) -> None:
+        """Add one sample."""
+        spent = self.run(self.repetitions)
+        self.samples_ns.append(spent.own_ns / self.repetitions)
+        self.walls_ns.append(spent.wall_ns / self.repetitions)
 
 
-def timed(call: Callable[[], object], threads: int) -> Callable[[int], int]:
+def timed(call: Callable[[], object], threads: int) -> Callable[[int], Spent]:
     """A loop over ``call`` that takes off what the loop itself costs.
 
-    With one thread it is that thread's own time, as in harness.c: what else the machine does
-    is not in it. Several threads are measured by the wall's.
+    With one thread its own time is measured too, as in harness.c: what else the machine does
+    is not in it. Several threads have the wall's only.
     """
     clock = time.thread_time_ns if threads == 1 else time.perf_counter_ns
 
-    def loop(function: Callable[[], object], repetitions: int) -> int:
-        begin = clock()
+    def loop(function: Callable[[], object], repetitions: int) -> Spent:
+        own, wall = clock(), time.perf_counter_ns()
         for _ in range(repetitions):
             function()
-        return clock() - begin
+        return Spent(wall_ns=time.perf_counter_ns() - wall, own_ns=clock() - own)
 
-    empty_ns = min(loop(int, 1000) for _ in range(20)) / 1000
+    empty_ns = min(loop(int, 1000).wall_ns for _ in range(20)) / 1000
 
-    return lambda repetitions: loop(call, repetitions) - int(empty_ns * repetitions)
+    def run(repetitions: int) -> Spent:
+        spent, empty = loop(call, repetitions), int(empty_ns * repetitions)
+        return Spent(spent.own_ns - empty, spent.wall_ns - empty)
+
+    return run
 
 
 def random_input(generator: np.random.Generator, shape: Sequence[int], dtype: str) -> Array:
@@ -119,12 +137,15 @@ class Bundle:
             ctypes.c_void_p(self._arena.ctypes.data),
         )
 
-    def run(self, repetitions: int) -> int:
-        """Infer; answers nanoseconds. Raises RuntimeError with the bundle's error."""
-        elapsed: int = self._library.edge_bench_run(*self._arguments, ctypes.c_int64(repetitions))
+    def run(self, repetitions: int) -> Spent:
+        """Infer. Raises RuntimeError with the bundle's error."""
+        wall = ctypes.c_int64(0)
+        elapsed: int = self._library.edge_bench_run(
+            *self._arguments, ctypes.c_int64(repetitions), ctypes.byref(wall)
+        )
         if elapsed < 0:
             raise RuntimeError(f"the bundle answered {elapsed}")
-        return elapsed
+        return Spent(elapsed, wall.value)
 
     def profile(self, repetitions: int, operators: int) -> list[float]:
         """Nanoseconds of each operator in one inference."""
@@ -199,16 +220,16 @@ RUNTIMES: Mapping[str, Callable[[str, Sequence[Array], int], Contestant]] = {
 def interleave(contestants: Mapping[str, Contestant], budget_ns: int) -> None:
     """Sample the contestants in turn until the time is spent, so that noise meets them all."""
     for each in contestants.values():
-        spent, runs = each.run(1), 1
+        spent, runs = each.run(1).wall_ns, 1
         while spent < WARM_UP_NS // len(contestants):
-            spent, runs = spent + each.run(runs), runs * 2
-        each.repetitions = max(1, round(SAMPLE_NS / max(1, each.run(runs) / runs)))
+            spent, runs = spent + each.run(runs).wall_ns, runs * 2
+        each.repetitions = max(1, round(SAMPLE_NS / max(1, each.run(runs).own_ns / runs)))
     end = time.perf_counter_ns() + budget_ns
     done = 0
     while done < MIN_SAMPLES or time.perf_counter_ns() < end:
         for each in contestants.values():
             each.run(1)  # the others have been through the caches
-            each.samples_ns.append(each.run(each.repetitions) / each.repetitions)
+            each.sample()
         done += 1
 
 
@@ -243,6 +264,7 @@ def measure(model: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "name": model["name"],
         "samples_ns": {name: each.samples_ns for name, each in contestants.items()},
+        "walls_ns": {name: each.walls_ns for name, each in contestants.items()},
         "difference": {
             name: difference(bundle.outputs(), each.outputs())
             for name, each in contestants.items()
@@ -257,7 +279,7 @@ def layers(
 ) -> list[list[float]]:
     """Nanoseconds of each operator, one row per round, from the profiling build."""
     bundle = Bundle(library, card, inputs, threads)
-    repetitions = max(1, PROFILE_NS // max(1, bundle.run(1)))
+    repetitions = max(1, PROFILE_NS // max(1, bundle.run(1).own_ns))
     return [bundle.profile(repetitions, len(card["operators"])) for _ in range(PROFILE_ROUNDS)]
 
 

@@ -43,27 +43,15 @@ def parse(text: str, cpu: Cpu) -> Machine:
     """What the program wrote: lines of a name and a rate. Raises E286."""
     try:
         values = {name: float(rate) for name, rate in (line.split() for line in text.splitlines())}
+        reads = [name for name in values if name.startswith("read_")]
+        sizes = {float(name.removeprefix("read_")): values[name] for name in reads}
+        if not sizes:
+            raise KeyError("bandwidth")
         return Machine(
             clock_hz=values["clock_hz"],
             lanes=max(1, cpu.vector_bits // 32),
             macs_per_s={"float32": values["macs_f32"], "int8": values["macs_int8"]},
-            bandwidth=_falling(
-                sorted(
-                    (float(name.removeprefix("read_")), rate)
-                    for name, rate in values.items()
-                    if name.startswith("read_")
-                )
-            ),
+            bandwidth=tuple(sorted(sizes.items())),
         )
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError) as error:
         raise PEAKS_FAILED(f"the measurement of this machine wrote no {error}") from error
-
-
-def _falling(rates: list[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    """A larger working set is never faster: where it measured so, the smaller was disturbed."""
-    best = rates[-1][1]
-    result = []
-    for size, rate in reversed(rates):
-        best = max(best, rate)
-        result.append((size, best))
-    return tuple(reversed(result))

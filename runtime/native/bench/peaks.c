@@ -2,8 +2,9 @@
 /* What one core of this machine can do at most: clock, multiply-adds, bandwidth by working set.
  *
  * Compiled for the CPU that bench compiles kernels for, so that the peak is that of the
- * instructions which the kernels may use. Every figure is the best of several rounds: noise only
- * ever takes away. Writes "NAME VALUE" lines; rates are per second.
+ * instructions which the kernels may use. Every figure is the median of many short rounds, as
+ * the times are that predictions are held against: what a machine does on its best day is no use
+ * to compare with. Writes "NAME VALUE" lines; rates are per second.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -28,8 +29,8 @@
 enum {
     LANES = VECTOR_BYTES / 4,
     CHAINS = 12, /* enough for latency times two pipes on all cores known, few enough to fit */
-    ROUNDS = 15,
-    STEPS = 20000,
+    ROUNDS = 51,
+    STEPS = 5000,
 };
 
 typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
@@ -121,7 +122,7 @@ static double macs_int8(void) {
 static double read_rate(const char *data, size_t bytes) {
     enum { AT_ONCE = 8 };
     size_t blocks = bytes / (VECTOR_BYTES * AT_ONCE);
-    size_t times = (8u << 20) / bytes + 1;
+    size_t times = (4u << 20) / bytes + 1;
     floats sums[AT_ONCE] = {{0}};
     double begin = now_s();
     for (size_t t = 0; t < times; t++) {
@@ -139,14 +140,17 @@ static double read_rate(const char *data, size_t bytes) {
     return (double)(blocks * VECTOR_BYTES * AT_ONCE * times) / elapsed;
 }
 
-#define BEST(name, expression)                               \
-    do {                                                     \
-        double best = 0;                                     \
-        for (int round = 0; round < ROUNDS; round++) {       \
-            double rate = (expression);                      \
-            if (rate > best) best = rate;                    \
-        }                                                    \
-        printf("%s %.6g\n", name, best);                     \
+static int ascending(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+#define MEDIAN(name, expression)                                              \
+    do {                                                                      \
+        double rates[ROUNDS];                                                 \
+        for (int round = 0; round < ROUNDS; round++) rates[round] = (expression); \
+        qsort(rates, ROUNDS, sizeof rates[0], ascending);                     \
+        printf("%s %.6g\n", name, rates[ROUNDS / 2]);                         \
     } while (0)
 
 int main(void) {
@@ -154,12 +158,12 @@ int main(void) {
     char *data = aligned_alloc(4096, most), name[32];
     if (data == NULL) return 1;
     memset(data, 0, most);
-    BEST("clock_hz", clock_hz());
-    BEST("macs_f32", macs_f32());
-    BEST("macs_int8", macs_int8());
+    MEDIAN("clock_hz", clock_hz());
+    MEDIAN("macs_f32", macs_f32());
+    MEDIAN("macs_int8", macs_int8());
     for (size_t bytes = 8u << 10; bytes <= most; bytes *= 2) {
         snprintf(name, sizeof name, "read_%zu", bytes);
-        BEST(name, read_rate(data, bytes));
+        MEDIAN(name, read_rate(data, bytes));
     }
     free(data);
     return 0;
