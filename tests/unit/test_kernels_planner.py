@@ -11,10 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgebuild.kernels import importer, planner
+from edgebuild.kernels import importer, planner, specs
 from edgebuild.kernels.lowering import lower
 from edgebuild.kernels.optimise import optimise
-from edgebuild.kernels.planner import ALIGNMENT, Block, Placed, place
+from edgebuild.kernels.placement import (
+    ALIGNMENT,
+    Block,
+    Placed,
+    extent,
+    live_bytes,
+    place,
+    place_in,
+)
+from edgebuild.model.graph import Graph
 from tests.models_build import mobilenet_v1, mobilenet_v2, to_tflite
 from tests.unit.test_kernels_passes import Net
 
@@ -56,15 +65,9 @@ def test_the_order_of_the_blocks_does_not_matter(given_blocks: list[Block]) -> N
 @given(blocks)
 @settings(max_examples=200, deadline=None)
 def test_the_arena_is_at_least_the_peak_and_at_most_the_sum(given_blocks: list[Block]) -> None:
-    def aligned(size: int) -> int:
-        return -(-size // ALIGNMENT) * ALIGNMENT
-
-    extent = max((p.offset + aligned(p.block.size_bytes) for p in place(given_blocks)), default=0)
-    peak = max(
-        (sum(aligned(b.size_bytes) for b in given_blocks if b.first <= t <= b.last)
-         for t in range(13)), default=0,
-    )  # fmt: skip
-    assert peak <= extent <= sum(aligned(b.size_bytes) for b in given_blocks)
+    peak = max(live_bytes(given_blocks, call) for call in range(13))
+    total = sum(-(-b.size_bytes // ALIGNMENT) * ALIGNMENT for b in given_blocks)
+    assert peak <= extent(place(given_blocks)) <= total
 
 
 def test_elementwise_calls_work_in_place() -> None:
@@ -83,6 +86,57 @@ def test_an_input_or_a_constant_is_never_overwritten() -> None:
     graph = net.graph(net.op("softmax", net.op("exp", net.x), beta=1.0))
     found = planner.plan(optimise(graph))
     assert all(len(p.block.names) == 1 for p in found.placed)
+
+
+def residual_network() -> Graph:
+    """x -> a -> b, c = conv(b) + a, twice: a residual network's shape of life."""
+    net = Net(1, 8, 8, 16)
+    y = net.conv(net.x, 16)
+    for _ in range(2):
+        y = net.op("add", net.conv(net.conv(y, 16), 16), y)
+    return net.graph(net.op("softmax", y, beta=1.0))
+
+
+def test_a_sum_with_a_residual_is_written_over_it() -> None:
+    lowered = optimise(residual_network())
+    found = planner.arrange(lowered)
+    fused = [n for n, call in enumerate(lowered.calls) if len(call.inputs) == 2]
+    assert len(fused) == 2
+    for number in fused:
+        spec = lowered.calls[number].spec
+        inputs = [a.name for a in spec.arguments() if a.role == "input"]
+        assert found.over[number] == inputs[1] != "input"
+    # the input of the second sum is not the one that its output takes over
+    assert max(live_bytes(found.blocks, n) for n, _ in enumerate(lowered.calls)) == 2 * 4 * 1024
+
+
+def test_what_is_free_beside_a_call_is_what_the_arena_has_left() -> None:
+    net = Net(1, 8, 8, 4)
+    y = net.conv(net.conv(net.conv(net.x, 32), 8), 4)
+    lowered = optimise(net.graph(net.op("softmax", y, beta=1.0)))
+    found = planner.arrange(lowered)
+    scratch = list(found.free_bytes)
+    assert min(scratch) == 0 < max(scratch)
+    assert planner.plan(lowered, scratch, found).arena_bytes == planner.plan(lowered).arena_bytes
+
+
+def test_only_kernels_that_copy_their_input_write_over_it() -> None:
+    net = Net(1, 8, 8, 16)
+    y = net.op("conv2d", net.conv(net.x, 16), net.constant(16, 1, 1, 16), net.constant(16),
+               stride=(1, 1), dilation=(1, 1), padding=(0, 0, 0, 0), groups=1)  # fmt: skip
+    lowered = optimise(net.graph(net.op("softmax", y, beta=1.0)))
+    assert "input" not in planner.arrange(lowered).over[:2]
+    over = planner.arrange(lowered, lambda spec: isinstance(spec, specs.Conv2d)).over
+    assert over[:2] == (None, "input")
+
+
+def test_a_value_that_is_read_again_is_not_overwritten() -> None:
+    net = Net(1, 8, 8, 16)
+    a = net.conv(net.x, 16)
+    b = net.op("add", net.conv(a, 16), a)
+    lowered = optimise(net.graph(net.op("softmax", net.op("add", net.conv(b, 16), a), beta=1.0)))
+    first = next(n for n, call in enumerate(lowered.calls) if len(call.inputs) == 2)
+    assert planner.arrange(lowered).over[first] is None
 
 
 def test_scratch_lives_during_its_call_alone() -> None:
@@ -115,7 +169,7 @@ def tflite_arena(graph: object) -> int:
         if lowered.values[n].data is None
     ]
     ordered = sorted(found, key=lambda b: (-b.size_bytes, b.first, b.names))
-    return planner._extent(planner._place_in(ordered))
+    return extent(place_in(ordered))
 
 
 @pytest.mark.parametrize("file", ["ad01_int8", "kws_ref_model", "pretrainedResnet",

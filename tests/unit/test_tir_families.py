@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgebuild.kernels import softmax, specs
+from edgebuild.kernels import softmax, specs, tir
 from edgebuild.kernels.specs import Window
 from tests.unit import tir_helpers as h
 
@@ -67,17 +67,25 @@ def test_a_large_window_is_a_loop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cores", [1, 3])
-def test_large_depthwise_convolutions_are_done_in_strips(tmp_path: Path, cores: int) -> None:
+def test_large_depthwise_convolutions_take_little_scratch(tmp_path: Path, cores: int) -> None:
     same = Window(kernel=(3, 3), padding=(1, 1))
     many = [
         depthwise((9, 7), (24, 24), same, "int8", 2),
         depthwise((9, 7), (3, 6), same, "int8"),
         depthwise((11, 8), (20, 20), Window(kernel=(5, 5), stride=(2, 2), padding=(2, 2)), "int8"),
     ]
-    compiled = h.Compiled(tmp_path, many, h.tiny_caches(h.runnable()[0], 1024, cores))
-    for number, spec in enumerate(many):
-        arguments = h.random_arguments(spec, number)
-        h.compare(spec, compiled.run(number, arguments, pieces=2), arguments, 0)
+    for target in h.runnable():
+        small = h.tiny_caches(target, 1024, cores)
+        compiled = h.Compiled(tmp_path / f"{target.model}-{target.vector_bits}", many, small)
+        for number, spec in enumerate(many):
+            arguments = h.random_arguments(spec, number)
+            h.compare(spec, compiled.run(number, arguments, pieces=2), arguments, 0)
+
+
+def test_only_the_dot_product_of_four_bytes_copies_a_depthwise_input() -> None:
+    spec = depthwise((9, 7), (64, 64), Window(kernel=(3, 3), padding=(1, 1)), "int8")
+    for target in (h.V2, h.V3, h.A72, h.A76, h.RV64):
+        assert tir.kernel(spec, target, "k").scratch_bytes == 0
 
 
 def test_pooling(tmp_path: Path) -> None:

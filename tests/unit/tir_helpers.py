@@ -69,9 +69,16 @@ def aligned(size: int, shift: int = 0) -> Array:
 class Compiled:
     """Specs compiled into one shared object."""
 
-    def __init__(self, folder: Path, many: Sequence[specs.Spec], target: Cpu) -> None:
-        self.specs = list(many)
-        self.kernels = [tir.kernel(s, target, f"k{i}") for i, s in enumerate(self.specs)]
+    def __init__(
+        self, folder: Path, many: Sequence[specs.Spec], target: Cpu, *,
+        over: str | None = None, free_bytes: int = tir.UNBOUNDED,
+    ) -> None:  # fmt: skip
+        """``over``: the argument that the output takes over, if it is not apart from all."""
+        self.specs, self.over = list(many), over
+        self.kernels = [
+            tir.kernel(s, target, f"k{i}", over=over, free_bytes=free_bytes)
+            for i, s in enumerate(self.specs)
+        ]
         functions = [p.func for k in self.kernels for p in k.phases]
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "k.o").write_bytes(tir.compile(functions, target))
@@ -91,8 +98,10 @@ class Compiled:
     ) -> Array:  # fmt: skip
         """``pieces``: split each phase's tasks; ``shift``: move the buffers off alignment."""
         spec, kernel = self.specs[number], self.kernels[number]
-        kept, pointers, constants = [], [], []
+        kept, pointers, constants, shared = [], [], [], -1
         for argument, value in zip(spec.arguments(), arguments, strict=False):
+            if argument.name == self.over:
+                shared, output = len(pointers), value
             if argument.role == "constant":
                 constants.append(value)
             else:
@@ -109,6 +118,8 @@ class Compiled:
         out[:] = 0xA5
         if output is not None:
             out[:size] = np.frombuffer(output.tobytes(), np.uint8)
+        if shared >= 0:
+            pointers[shared] = out.ctypes.data
         pointers += [kept[-2].ctypes.data, out.ctypes.data, kept[-1].ctypes.data]
         for phase in kernel.phases:
             function = getattr(self.library, phase.symbol)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The static memory plan: every value's place in one arena, decided at build time.
 
-Blocks are placed where they fit best among the blocks that live at the same time, in several
-orders; the smallest arena wins. The same input gives the same plan.
+First the values are arranged: who takes over whose memory, and how much each call has free beside
+them. The kernels are written for that; then everything, their scratch included, gets its place.
+The same input gives the same plan.
 """
 
 from __future__ import annotations
@@ -13,27 +14,27 @@ from math import prod
 from typing import Any
 
 from edgebuild.kernels.calls import Call, Lowered
-from edgebuild.kernels.specs import Elementwise
-
-ALIGNMENT = 64
+from edgebuild.kernels.placement import Block, Placed, extent, live_bytes, place
+from edgebuild.kernels.specs import (
+    Conv2d,
+    Copy,
+    Dense,
+    Gather,
+    LayerNorm,
+    Matmul,
+    Pad,
+    Softmax,
+    Spec,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Block:
-    """Bytes that live from call ``first`` to call ``last``, both included."""
+class Arrangement:
+    """What is known before there are kernels; ``over`` and ``free_bytes`` have one per call."""
 
-    names: tuple[str, ...]  # values that share it, one after the other
-    size_bytes: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
-    """A block and where it lies."""
-
-    block: Block
-    offset: int
+    blocks: tuple[Block, ...]
+    over: tuple[str | None, ...]  # the argument whose memory the output takes over
+    free_bytes: tuple[int, ...]  # scratch up to this costs no memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +59,25 @@ class MemoryPlan:
         return sorted(rows, key=lambda row: (row["first"], row["offset"], row["tensor"]))
 
 
-def plan(lowered: Lowered, scratch_bytes: Sequence[int] = ()) -> MemoryPlan:
+def arrange(lowered: Lowered, rewrites: Callable[[Spec], bool] = lambda _: False) -> Arrangement:
+    """Decide what shares memory. ``rewrites``: such a kernel copies its input before it computes.
+
+    One that does may write over that input, if every position has room for its own outputs.
+    """
+    blocks, over = _merge_in_place(lowered, _lifetimes(lowered), rewrites)
+    arena = extent(place(blocks))
+    calls = range(len(lowered.calls))
+    return Arrangement(
+        blocks=blocks, over=over, free_bytes=tuple(arena - live_bytes(blocks, n) for n in calls)
+    )
+
+
+def plan(
+    lowered: Lowered, scratch_bytes: Sequence[int] = (), arrangement: Arrangement | None = None
+) -> MemoryPlan:
     """Place every value of ``lowered`` that needs the arena, and each call's scratch."""
     scratch = list(scratch_bytes) or [0] * len(lowered.calls)
-    values = _merge_in_place(lowered, _lifetimes(lowered))
+    values = (arrangement or arrange(lowered)).blocks
     temporary = [
         Block(names=(f"scratch {number}",), size_bytes=size, first=number, last=number)
         for number, size in enumerate(scratch)
@@ -70,7 +86,7 @@ def plan(lowered: Lowered, scratch_bytes: Sequence[int] = ()) -> MemoryPlan:
     placed = place([*values, *temporary])
     offsets = {name: p.offset for p in placed for name in p.block.names}
     return MemoryPlan(
-        arena_bytes=_extent(placed),
+        arena_bytes=extent(placed),
         placed=placed,
         scratch=tuple(offsets.get(f"scratch {n}", -1) for n in range(len(scratch))),
     )
@@ -113,81 +129,69 @@ def _lifetimes(lowered: Lowered) -> list[Block]:
     ]
 
 
-def _merge_in_place(lowered: Lowered, blocks: Iterable[Block]) -> list[Block]:
-    """Let element-wise outputs take over the memory of an input that ends there."""
+def _merge_in_place(
+    lowered: Lowered, blocks: Iterable[Block], rewrites: Callable[[Spec], bool]
+) -> tuple[tuple[Block, ...], tuple[str | None, ...]]:
+    """Let outputs take over the memory of an input that ends there."""
     by_name = {name: block for block in blocks for name in block.names}
     outside = {lowered.root(n) for n in (*lowered.graph.inputs, *lowered.graph.outputs)}
+    over: list[str | None] = []
     for number, call in enumerate(lowered.calls):
-        output = by_name.get(lowered.root(call.output))
-        source = _overwritten(lowered, call, outside)
-        if source is None or output is None or source not in by_name:
-            continue
-        block = by_name[source]
-        if block is output or block.last != number or output.first != number:
-            continue
-        merged = Block(
-            names=(*block.names, *output.names),
-            size_bytes=max(block.size_bytes, output.size_bytes),
-            first=block.first,
-            last=output.last,
-        )
-        by_name.update(dict.fromkeys(merged.names, merged))
-    return list(dict.fromkeys(by_name.values()))
+        output = lowered.root(call.output)
+        over.append(None)
+        for argument, root in _overwritable(lowered, call, rewrites):
+            if outside & {output, root} or not {output, root} <= by_name.keys():
+                continue
+            old, new = by_name[root], by_name[output]
+            if old is not new and old.last == new.first == number:
+                merged = Block(names=(*old.names, *new.names), size_bytes=old.size_bytes,
+                               first=old.first, last=new.last)  # fmt: skip
+                by_name.update(dict.fromkeys(merged.names, merged))
+                over[-1] = argument
+                break
+    return tuple(dict.fromkeys(by_name.values())), tuple(over)
 
 
-def _overwritten(lowered: Lowered, call: Call, outside: set[str]) -> str | None:
-    """The input that an element-wise call may write over."""
-    if not isinstance(call.spec, Elementwise) or lowered.root(call.output) in outside:
-        return None
-    output = lowered.values[call.output]
-    operands = [o for o in call.spec.program.operands if o.source == "input"]
+def _overwritable(
+    lowered: Lowered, call: Call, rewrites: Callable[[Spec], bool]
+) -> list[tuple[str, str]]:
+    """(argument, value) of the inputs that are read for the last time where the output goes."""
+    spec, arguments = call.spec, call.spec.arguments()
+    output = arguments[-1]
     roots = [lowered.root(name) for name in call.inputs]
-    for operand, root in zip(operands, roots, strict=True):
-        whole = prod(operand.shape) == prod(output.shape) and operand.dtype == output.dtype
-        if whole and root not in outside and roots.count(root) == 1:
-            return root
-    return None
+    inputs = [a for a in arguments if a.role == "input"]
+    if prod(output.shape) != prod(lowered.values[call.output].shape) or not _in_order(spec):
+        return []
+    return [
+        (argument.name, root)
+        for argument, root in zip(inputs, roots, strict=True)
+        if prod(argument.shape) == prod(output.shape) and argument.dtype == output.dtype
+        and roots.count(root) == 1
+        and (argument.name.startswith("p") or _row_by_row(spec, argument.name)
+             or (_position_by_position(spec) and rewrites(spec)))
+    ]  # fmt: skip
 
 
-_ORDERS: tuple[Callable[[Block], tuple[int, ...]], ...] = (
-    lambda b: (-b.size_bytes, b.first, -b.last),
-    lambda b: (-b.size_bytes * (b.last - b.first + 1), b.first),
-    lambda b: (b.first, -b.size_bytes),
-    lambda b: (-b.last, -b.size_bytes),
-    lambda b: (-(b.last - b.first), -b.size_bytes, b.first),
-)
+def _in_order(spec: Spec) -> bool:
+    """Whether the output's elements are those of the epilogue's domain, in their order."""
+    if isinstance(spec, Matmul):
+        sizes = (*spec.batch, spec.m, spec.n)
+        dense = tuple(prod(sizes[axis + 1 :]) for axis in range(len(sizes)))
+        pairs = zip(sizes, spec.output_strides, dense, strict=True)
+        return all(size == 1 or have == want for size, have, want in pairs)
+    return not isinstance(spec, Copy | Pad | Gather)
 
 
-def place(blocks: Sequence[Block]) -> tuple[Placed, ...]:
-    """The best of the orders: no two blocks that live together overlap."""
-    plans = [_place_in(sorted(blocks, key=lambda b: (*order(b), b.names))) for order in _ORDERS]
-    return min(plans, key=_extent)
+def _row_by_row(spec: Spec, argument: str) -> bool:
+    """A row is read whole before its results are written, each where its element was."""
+    return isinstance(spec, Softmax | LayerNorm) and argument in ("input", "addend")
 
 
-def _place_in(blocks: Sequence[Block]) -> tuple[Placed, ...]:
-    placed: list[Placed] = []
-    for block in blocks:
-        together = [
-            p for p in placed if p.block.first <= block.last and block.first <= p.block.last
-        ]
-        placed.append(Placed(block=block, offset=_best_gap(block.size_bytes, together)))
-    return tuple(placed)
-
-
-def _best_gap(size: int, together: Sequence[Placed]) -> int:
-    """The smallest gap that holds ``size``, or the end."""
-    end, best, best_gap = 0, -1, 0
-    for other in sorted(together, key=lambda p: p.offset):
-        gap = other.offset - end
-        if gap >= size and (best < 0 or gap < best_gap):
-            best, best_gap = end, gap
-        end = max(end, _aligned(other.offset + other.block.size_bytes))
-    return end if best < 0 else best
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
-
-
-def _extent(placed: Iterable[Placed]) -> int:
-    return max((_aligned(p.offset + p.block.size_bytes) for p in placed), default=0)
+def _position_by_position(spec: Spec) -> bool:
+    """Products of one position each, with as many results as it has numbers."""
+    if isinstance(spec, Dense):
+        return spec.k == spec.n
+    return (
+        isinstance(spec, Conv2d) and spec.window.kernel == spec.window.stride == (1, 1)
+        and spec.groups == 1 and spec.input == spec.output
+    )  # fmt: skip

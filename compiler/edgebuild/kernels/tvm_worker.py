@@ -22,6 +22,7 @@ from edgebuild.kernels import card, driver, importer, planner
 from edgebuild.kernels.calls import Call, Lowered
 from edgebuild.kernels.emission import CallCode, ConstantPool, Phase, total_scratch
 from edgebuild.kernels.optimise import optimise
+from edgebuild.kernels.planner import Arrangement
 from edgebuild.kernels.specs import Spec
 from edgebuild.model.profile import Cache, Cpu
 
@@ -42,13 +43,14 @@ def work(action: str, model: Path, out: Path, name: str, cpu: Cpu) -> None:
     """Compile ``model`` into ``out``, or only plan it."""
     lowered = optimise(importer.load(model, name))
     pool = ConstantPool()
-    codes, functions = generate(lowered, cpu, name, pool)
+    arrangement = arrange(lowered, cpu)
+    codes, functions = generate(lowered, cpu, name, pool, arrangement)
     inputs = _constant_inputs(lowered, pool)
     source = driver.Source(
         name=name,
         lowered=lowered,
         codes=tuple(codes),
-        plan=planner.plan(lowered, total_scratch(codes)),
+        plan=planner.plan(lowered, total_scratch(codes), arrangement),
         pool_offsets=inputs,
         cpu=cpu,
     )
@@ -67,19 +69,33 @@ def _write(source: driver.Source, functions: list[Any], pool: ConstantPool, out:
     (out / f"{name}.h").write_text(driver.header(source))
 
 
-def generate(
-    lowered: Lowered, cpu: Cpu, name: str, pool: ConstantPool
-) -> tuple[list[CallCode], list[Any]]:
-    """Every call's code, and the functions to compile; equal specs share one kernel."""
+def arrange(lowered: Lowered, cpu: Cpu) -> Arrangement:
+    """Who shares memory, when the kernels are those of ``cpu``."""
     from edgebuild.kernels import tir
 
-    kernels: dict[Spec, Any] = {}
-    for call in lowered.calls:
-        if call.spec not in kernels:
-            symbol = f"edge_{name}_k{len(kernels)}"
-            kernels[call.spec] = tir.kernel(call.spec, cpu, symbol)
+    return planner.arrange(lowered, lambda spec: tir.rewrites(spec, cpu))
+
+
+def generate(
+    lowered: Lowered, cpu: Cpu, name: str, pool: ConstantPool, arrangement: Arrangement
+) -> tuple[list[CallCode], list[Any]]:
+    """Every call's code, and the functions to compile.
+
+    Equal specs that write over the same argument share one kernel, and the least that is free.
+    """
+    from edgebuild.kernels import tir
+
+    keys = [(c.spec, over) for c, over in zip(lowered.calls, arrangement.over, strict=True)]
+    free: dict[tuple[Spec, str | None], int] = {}
+    for key, size in zip(keys, arrangement.free_bytes, strict=True):
+        free[key] = min(size, free.get(key, size))
+    kernels = {
+        (spec, over): tir.kernel(spec, cpu, f"edge_{name}_k{n}", over=over, free_bytes=size)
+        for n, ((spec, over), size) in enumerate(free.items())
+    }
     functions = [phase.func for kernel in kernels.values() for phase in kernel.phases]
-    return [_code(call, kernels[call.spec], pool) for call in lowered.calls], functions
+    calls = zip(lowered.calls, keys, strict=True)
+    return [_code(call, kernels[key], pool) for call, key in calls], functions
 
 
 def _code(call: Call, kernel: Any, pool: ConstantPool) -> CallCode:

@@ -22,10 +22,14 @@ from edgebuild.kernels.tir import (
     movement,
     normalise,
     pooling,
+    products,
     reduction,
 )  # fmt: skip
 from edgebuild.kernels.tir.frame import Build, Kernel, Phase
 from edgebuild.model.profile import Cpu
+
+#: Memory that nobody counts.
+UNBOUNDED = 1 << 62
 
 _FAMILIES: dict[type[Any], Callable[[Any, Build], None]] = {
     specs.Conv2d: conv2d.conv2d,
@@ -43,11 +47,23 @@ _FAMILIES: dict[type[Any], Callable[[Any, Build], None]] = {
 }
 
 
-def kernel(spec: specs.Spec, cpu: Cpu, name: str) -> Kernel:
-    """The functions of a spec on a processor; ``name`` is the C symbol of the first."""
-    build = Build(spec, isa.of(cpu), name)
+def kernel(
+    spec: specs.Spec, cpu: Cpu, name: str, *, over: str | None = None, free_bytes: int = UNBOUNDED
+) -> Kernel:
+    """The functions of a spec on a processor; ``name`` is the C symbol of the first.
+
+    ``over`` and ``free_bytes`` as in ``Build``.
+    """
+    build = Build(spec, isa.of(cpu), name, over, free_bytes)
     _FAMILIES[type(spec)](spec, build)
     return build.kernel()
+
+
+def rewrites(spec: specs.Spec, cpu: Cpu) -> bool:
+    """Whether the kernel copies all that it reads of its input before it writes in its place."""
+    if not isinstance(spec, specs.Conv2d | specs.Dense):
+        return False
+    return products.form(isa.of(cpu), spec.dtype).prepared
 
 
 def compile(functions: Sequence[Any], cpu: Cpu) -> bytes:
@@ -68,4 +84,4 @@ def module_of(functions: Sequence[Any], cpu: Cpu) -> Any:
     return tvm.get_global_func("target.build.llvm")(tvm.IRModule(named), isa.target(cpu))
 
 
-__all__ = ["Kernel", "Phase", "compile", "kernel", "module_of"]
+__all__ = ["Kernel", "Phase", "compile", "kernel", "module_of", "rewrites"]

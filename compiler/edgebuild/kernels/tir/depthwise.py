@@ -2,15 +2,16 @@
 """Depthwise convolutions: vectors run along the channels, register tiles along the columns.
 
 A column that is loaded serves every output of the tile under whose window it lies, and a weight
-every output. Floats are read where they are: rows outside of the image are skipped, and tiles at
-the left and right edge are written out without the columns that are not there. Integers are read
-from a padded copy, because a skipped position would change the sum by the zero point.
+every output. The image is read where it is: rows outside of it are another branch, and tiles at
+the left and right edge are written out. There floats skip what is not there, and integers take the
+zero point instead, for which the start of the sums already accounts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import prod
 
 import numpy as np
 from tvm import tirx
@@ -23,7 +24,6 @@ from edgebuild.kernels.tir.depthwise_quads import WRITTEN_OUT, taps
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
-    Memory,
     Registers,
     cast,
     const,
@@ -32,8 +32,6 @@ from edgebuild.kernels.tir.emit import (
     splat,
 )
 from edgebuild.kernels.tir.frame import Build, Frame, along, divided, even, store, window_reach
-from edgebuild.kernels.tir.prepare import Copy, Strips
-from edgebuild.kernels.tir.products import Form
 from edgebuild.kernels.tir.scalars import Point, Programs
 
 
@@ -59,49 +57,31 @@ def depthwise(spec: Depthwise2d, kernel: Build) -> None:
     if spec.dtype == "int8" and depthwise_quads.suits(spec, kernel.isa):
         depthwise_quads.build(spec, kernel)
         return
-    size, padding, copy = spec.input[1:3], spec.window.padding, None
-    reach = (window_reach(spec, 0), window_reach(spec, 1))
-    if spec.dtype == "int8" and reach != size:
-        plain = Form(group=1, lanes=1, source="int8")
-        copy = Copy(kernel, plain, spec.input, zero=spec.input_zero, before=padding, size=reach)
-        size, padding = reach, (0, 0)
     weights = Weights(spec, kernel)
-    if copy is not None and copy.is_large:
-        strips = Strips(copy, outputs=spec.output[:2], stride=spec.window.stride[0],
-                        span=(spec.window.kernel[0] - 1) * spec.window.dilation[0] + 1)  # fmt: skip
-        with strips.each() as (frame, number, top, place):
-            rows = Rows(spec, frame, weights, frame.scratch, size, padding)
-            strips.rows_of(frame, top, lambda r, y: rows.emit(number, y, place, r))
-        return
-    at = 0 if copy is None else copy.phase()
     frame = kernel.frame(spec.output[0] * spec.output[1])
-    left = frame.inputs["input"] if copy is None else frame.scratch
-    rows = Rows(spec, frame, weights, left, size, padding)
+    rows = Rows(spec, frame, weights)
     with frame.each_task() as task:
         number, y = divided(frame, task, spec.output[1])
         number, y = (0, task) if spec.output[0] == 1 else (number, y)
-        base = frame.w.let_index(number * (size[0] * size[1] * spec.input[3]) + at)
-        rows.emit(number, y, base, y)
+        rows.emit(number, y, frame.w.let_index(number * prod(spec.input[1:])))
     frame.finish()
 
 
 class Rows:
     """Emits output rows."""
 
-    def __init__(
-        self, spec: Depthwise2d, frame: Frame, weights: Weights, left: Memory,
-        size: tuple[int, int], padding: tuple[int, int],
-    ) -> None:  # fmt: skip
-        self.spec, self.frame, self.weights, self.left = spec, frame, weights, left
-        self.size, self.padding = size, padding
+    def __init__(self, spec: Depthwise2d, frame: Frame, weights: Weights) -> None:
+        self.spec, self.frame, self.weights = spec, frame, weights
+        self.left, self.padding = frame.inputs["input"], spec.window.padding
+        self.size = spec.input[1:3]
         self.programs: Programs = frame.programs(spec.epilogue, spec.output)
         self.multiplier = spec.output[3] // max(1, spec.input[3])
         wide = self.multiplier == 1 or spec.input[3] == 1
         neon = frame.isa.arch == "aarch64" and spec.dtype == "int8"
         self.lanes = (8 if neon else frame.isa.lanes) if wide else 1
 
-    def emit(self, number: Index, y: Index, base: Index, local: Index) -> None:
-        """Row ``y`` of an image: row ``local`` of what begins at element ``base`` on the left."""
+    def emit(self, number: Index, y: Index, base: Index) -> None:
+        """Row ``y`` of the image that begins at element ``base``."""
         spec, w = self.spec, self.frame.w
         ow = spec.output[2]
         columns = max(1, min(ow, 8 if self.frame.isa.registers >= 32 else 4))
@@ -111,22 +91,28 @@ class Rows:
         first, last = self._inside()
         if taps(spec) > WRITTEN_OUT:
             columns, first, last = 1, 0, ow
-        top = w.let_index(local * spec.window.stride[0] - self.padding[0])
+        top = w.let_index(y * spec.window.stride[0] - self.padding[0])
         row = w.let_index(number * spec.output[1] + y)
         self._where = (number, y, top, row, base)
-        for x in range(0, first, columns):
-            self._tile(x, min(columns, first - x))
-        whole = max(0, last - first) // columns
+        x = 0
+        while x < first:  # a tile whose place is known is written out without what lies outside
+            x = self._fixed_tile(x, columns)
+        whole = max(0, last - x) // columns
         if whole == 1:
-            self._tile(first, columns)
+            self._tile(x, columns)
         elif whole:
+            begin = x
             with w.loop(0, whole, "x") as i:
-                self._tile(w.let(i * columns + first), columns)
-        rest = first + whole * columns
-        if rest < last:
-            self._tile(rest, last - rest)
-        for x in range(max(first, last), ow, columns):
-            self._tile(x, min(columns, ow - x))
+                self._tile(w.let(i * columns + begin), columns)
+        x += whole * columns
+        while x < ow:
+            x = self._fixed_tile(x, columns)
+
+    def _fixed_tile(self, x: int, columns: int) -> int:
+        """The tile at ``x``, or what the row has left of it; returns where it ends."""
+        end = min(x + columns, self.spec.output[2])
+        self._tile(x, end - x)
+        return end
 
     def _inside(self) -> tuple[int, int]:
         """[first, last): outputs of a row whose windows lie within it."""
@@ -162,49 +148,84 @@ class Rows:
         start = w.let(self.frame.constants.load(weights.start_at + c, weights.kind, lanes))
         for m in range(count):
             sums.set(m, start)
-        kh, down = spec.window.kernel[0], spec.window.dilation[0]
-        if taps(spec) > WRITTEN_OUT:
-            with w.loop(0, kh, "ky") as ky, self._line(top + ky * down):
-                self._long_row(sums, ky, self._at(base, top + ky * down, left), x, c, lanes)
-            return sums
-        for ky in range(kh):
-            with self._line(top + ky * down):
-                row = self._at(base, top + ky * down, left)
-                self._row(sums, ky, row, x, count, c, lanes)
+        (kh, kw), down = spec.window.kernel, spec.window.dilation[0]
+        inside = self.padding[0] == 0 and window_reach(spec, 0) <= self.size[0]
+
+        def line(ky: Index) -> None:
+            at = w.let_index(top + ky * down)
+
+            def read() -> None:
+                row = w.let_index((at * self.size[1] + left) * spec.input[3] + base)
+                if taps(spec) > WRITTEN_OUT:
+                    self._long_row(sums, ky, row, x, c, lanes)
+                else:
+                    self._row(sums, ky, row, x, count, c, lanes)
+
+            def pad() -> None:
+                with self._columns(kw) as columns:
+                    for kx in columns:
+                        self._add_padding(sums, count, self._tap(ky, kx, c, lanes), lanes)
+
+            read() if inside else self._either(at, self.size[0], read, pad)
+
+        with self._columns(kh) as numbers:
+            for ky in numbers:
+                line(ky)
         return sums
 
-    def _at(self, base: Index, line: Index, column: Index) -> Index:
-        place = (line * self.size[1] + column) * self.spec.input[3] + base
-        return self.frame.w.let_index(place)
-
     @contextmanager
-    def _line(self, line: Index) -> Iterator[None]:
-        """What follows is only done if the line lies within the image."""
-        w, height = self.frame.w, self.size[0]
-        if self.padding[0] == 0 and window_reach(self.spec, 0) <= height:
-            yield
+    def _columns(self, count: int) -> Iterator[Sequence[Index]]:
+        """The numbers below ``count``, written out or as a loop's counter: code must not grow."""
+        if taps(self.spec) <= WRITTEN_OUT:
+            yield range(count)
             return
-        at = index(line)
-        with w.when(w.let((at >= const(0, "int64")) & (at < const(height, "int64")))):
-            yield
+        with self.frame.w.loop(0, count, "k") as k:
+            yield [k]
+
+    def _either(
+        self, at: Index, size: int, inside: Callable[[], None], outside: Callable[[], None]
+    ) -> None:
+        """One of the two, as ``at`` lies in [0, size) or not."""
+        w, at = self.frame.w, index(at)
+        found = w.let((at >= const(0, "int64")) & (at < const(size, "int64")))
+        with w.when(found):
+            inside()
+        if self._padding:
+            with w.when(w.let(tirx.Not(found))):
+                outside()
+
+    @property
+    def _padding(self) -> int:
+        """What a position outside of the image holds; a float's zero adds nothing."""
+        return 0 if self.spec.dtype == "float32" else self.spec.input_zero
+
+    def _add_padding(self, sums: Registers, count: int, tap: Expr, lanes: int) -> None:
+        """One tap of ``count`` outputs that lies outside of the image."""
+        product = self.frame.w.let(cast(tap, "int32") * const(self._padding, "int32", lanes))
+        for m in range(count):
+            sums.set(m, sums.get(m) + product)
 
     def _long_row(
         self, sums: Registers, ky: Index, row: Index, x: Index, c: Index, lanes: int
     ) -> None:
-        """One row of a large window for one output, tap by tap: code must not grow with it."""
+        """One row of a large window for one output, tap by tap."""
         w, spec = self.frame.w, self.spec
-        step, width = spec.window.dilation[1], self.size[1]
+        step = spec.window.dilation[1]
         first = index(x * spec.window.stride[1] - self.padding[1])
         with w.loop(0, spec.window.kernel[1], "kx") as kx:
-            column = w.let(first + kx * step)
-            inside = (column >= const(0, "int64")) & (column < const(width, "int64"))
-            with w.when(w.let(inside)):
+            tap = self._tap(ky, kx, c, lanes)
+
+            def read(kx: Expr = kx, tap: Expr = tap) -> None:
                 value = self._load(w.let(row + kx * (step * spec.input[3])), c, lanes)
-                tap = self._tap(ky, kx, c, lanes)
                 sums.set(0, self._multiply_add(value, tap, sums.get(0), lanes))
 
+            def pad(tap: Expr = tap) -> None:
+                self._add_padding(sums, 1, tap, lanes)
+
+            self._either(w.let(first + kx * step), self.size[1], read, pad)
+
     def _row(
-        self, sums: Registers, ky: int, row: Index, x: Index, count: int, c: Index, lanes: int
+        self, sums: Registers, ky: Index, row: Index, x: Index, count: int, c: Index, lanes: int
     ) -> None:
         """One row of the window, for all outputs of the tile."""
         w, spec = self.frame.w, self.spec
@@ -216,6 +237,9 @@ class Rows:
                 users.setdefault(m * stride + kx * step, []).append((m, kx))
         for column in sorted(users):
             if isinstance(x, int) and not 0 <= x * stride - self.padding[1] + column < self.size[1]:
+                for m, kx in users[column] if self._padding else ():
+                    value = const(self._padding, "int16", lanes)
+                    sums.set(m, self._multiply_add(value, kinds[kx], sums.get(m), lanes))
                 continue
             at = w.let_index(row + column * spec.input[3])
             value = self._load(at, c, lanes)

@@ -53,6 +53,9 @@ class Frame:
         }  # fmt: skip
         self.constants = self.w.pointer("constants", ALIGNMENT)
         self.output: Memory = self.w.pointer("output")
+        if kernel.over is not None:
+            # one memory under two names: read through the pointer that it is written through
+            self.inputs[kernel.over] = self.output
         self.scratch: Memory = self.w.pointer("scratch", ALIGNMENT)
         self.begin, self.end = self.w.number("begin"), self.w.number("end")
 
@@ -76,10 +79,15 @@ class Frame:
 
 
 class Build:
-    """A kernel being written."""
+    """A kernel being written.
 
-    def __init__(self, spec: Spec, isa: Isa, name: str) -> None:
+    ``over``: the input whose memory the output takes over. ``free_bytes``: scratch that costs no
+    memory, for all tasks that run at once; beyond it a kernel takes as little as it can do with.
+    """
+
+    def __init__(self, spec: Spec, isa: Isa, name: str, over: str | None, free_bytes: int) -> None:
         self.spec, self.isa, self.name = spec, isa, name
+        self.over, self.free_bytes = over, free_bytes
         self.block, self.phases = Block(), list[Phase]()
         self.scratch_bytes = 0
 

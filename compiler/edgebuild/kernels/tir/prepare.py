@@ -42,12 +42,14 @@ class Copy:
 
     @property
     def budget(self) -> int:
-        """Bytes of scratch that a strip may take."""
-        return self.kernel.isa.l2_bytes // 16
+        """Bytes of scratch that a strip may take: a share of the second cache, or what is free."""
+        isa = self.kernel.isa
+        return min(isa.l2_bytes // 16, self.kernel.free_bytes // isa.cores)
 
     @property
     def is_large(self) -> bool:
-        return self.shape[0] * self.size * self.item > self.budget
+        bytes_ = self.shape[0] * self.size * self.item
+        return bytes_ > min(self.kernel.isa.l2_bytes // 16, self.kernel.free_bytes)
 
     def reserve(self, elements: int) -> int:
         """Scratch for that many elements; vectors may read a little beyond the last."""
