@@ -5,6 +5,9 @@ cimport cython
 @cython.locals(octet="unsigned char", previous="unsigned char")
 cpdef object check_octets(bytes head)
 
+@cython.locals(char=Py_UCS4)
+cpdef bint is_token(str text) except -1
+
 @cython.locals(
     headers=dict, index=Py_ssize_t, colon=Py_ssize_t, line=str, name=str, value=str,
 )

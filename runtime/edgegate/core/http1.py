@@ -10,7 +10,6 @@ from .records import Record
 MAX_HEADERS = 64
 MAX_CHUNK_LINE_BYTES = 256
 MAX_TRAILER_BYTES = 4096
-_NAME_CHARS = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 HEAD = "head"
 BODY = "body"
@@ -239,7 +238,7 @@ def parse_head(head: bytes) -> Request:
     check_octets(head)
     lines = str(head, "ascii").split("\r\n")
     parts = lines[0].split(" ")
-    if len(parts) != 3 or not parts[0] or parts[0].lstrip(_NAME_CHARS):
+    if len(parts) != 3 or not is_token(parts[0]):
         raise Wrong(400, "malformed request line")
     if parts[2] not in ("HTTP/1.1", "HTTP/1.0"):
         raise Wrong(505 if parts[2].startswith("HTTP/") else 400, "HTTP/1.1 is spoken here")
@@ -271,8 +270,8 @@ def parse_fields(lines: list[str]) -> dict:
     for index in range(1, len(lines)):
         line = lines[index]
         colon = line.find(":")
-        name = line[:colon].lower()
-        if colon < 1 or name.lstrip(_NAME_CHARS):
+        name = line[:colon].lower() if colon > 0 else ""
+        if not is_token(name):
             raise Wrong(400, "malformed header field")
         value = line[colon + 1 :].strip(" \t")
         if name in headers:
@@ -281,6 +280,15 @@ def parse_fields(lines: list[str]) -> dict:
             value = headers[name] + ", " + value
         headers[name] = value
     return headers
+
+
+def is_token(text: str) -> bool:
+    """Whether it is a token of RFC 9110, section 5.6.2: a method's or a field's name."""
+    for char in text:
+        if not ("a" <= char <= "z" or "A" <= char <= "Z" or "0" <= char <= "9"):
+            if char not in "!#$%&'*+-.^_`|~":
+                return False
+    return text != ""
 
 
 def check_octets(head: bytes) -> None:

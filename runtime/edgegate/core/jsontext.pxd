@@ -2,6 +2,9 @@
 # C types for jsontext.py where Cython compiles it; the Python source is the truth.
 cimport cython
 
+cdef Py_ssize_t MAX_NUMBER_CHARS
+cdef unsigned char _QUOTE, _BACKSLASH
+
 cdef class Reader:
     cdef bytes data
     cdef const unsigned char *octets
