@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edgebuild.kernels.tir.winograd_rule import FOUR, TWO, Form
 from tests.unit import tir_helpers as h
 from tests.unit.test_tir_contraction import dense
+from tests.unit.test_tir_winograd import check as close
+from tests.unit.test_tir_winograd import force, squares
 
 
 @pytest.mark.slow
@@ -19,3 +22,15 @@ def test_all_sizes_from_1_to_70(tmp_path: Path, dtype: str, first: int) -> None:
         dense(s, 71 - s, (s * 29) % 71 or 70, dtype, real=s % 2 == 0) for s in range(first, 71, 3)
     ]
     h.check(tmp_path, many)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [TWO, FOUR], ids=["two", "four"])
+@pytest.mark.parametrize("first", [3, 4, 5])
+def test_all_images_from_3_to_70(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form, first: int
+) -> None:
+    force(monkeypatch, form)
+    many = [squares((s, 73 - s), ((s * 29) % 37, (s * 17) % 41 + 1), padding=s % 3)
+            for s in range(first, 71, 3) if (s * 29) % 37]  # fmt: skip
+    close(tmp_path, many, h.runnable())

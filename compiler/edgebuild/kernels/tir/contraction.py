@@ -86,6 +86,8 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
     limit = 4 if rows > 2 else max(1, min(8, registers(isa, how) // cost // (rows + 2)))
     # a wide accumulator or a pair takes the room of two
     limit = max(1, limit // 2) if cost > 1 or how.paired else limit
+    if how.halves and rows > 2:
+        limit = 1
     if total <= limit:
         return Split(channels=channels, lanes=how.lanes, vectors=total)
     best = min(range(limit, max(1, limit // 2) - 1, -1), key=lambda v: -total % v)
@@ -194,71 +196,25 @@ def pack(natural: Array, how: Form, cut: Split, walk: Walk, groups: int) -> Arra
     for g in range(groups):
         for first in range(0, cut.total, cut.vectors):
             block = w[g, first : first + cut.vectors]
-            parts.append(block.transpose(2, 3, 0, 1, 4).reshape(-1))
+            order = (2, 3, 0, 4, 1) if how.halves else (2, 3, 0, 1, 4)
+            parts.append(block.transpose(order).reshape(-1))
     return np.concatenate(parts) if parts else w.reshape(-1)
 
 
-class Tile:
-    """Emits tiles of one contraction."""
+class Sums:
+    """Emits the sums of tiles: the walk over the contracted axis."""
 
-    def __init__(
-        self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right,
-        programs: Programs, skip: int,
-    ) -> None:  # fmt: skip
+    def __init__(self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right) -> None:
         self._frame, self._form, self._walk = frame, how, walk
-        self._cut, self._weights, self._programs = cut, weights, programs
-        self._skip = skip
+        self._cut, self._weights = cut, weights
         self._steps = Steps(frame.w, frame.isa, how)
 
-    def emit(
-        self, left: Memory, bases: Sequence[Index], points: Sequence[tuple[Index, ...]],
-        stores: Sequence[Index], group: Index, block: Index, *, tail: bool,
-        offset: int | None = None,
-    ) -> None:  # fmt: skip
-        """One tile. ``points``: coordinates without the channel; ``stores``: offsets of channel 0.
-
-        ``offset``: channels between groups, where groups are not parts of one row of channels.
-        """
-        vectors = self._cut.tail if tail else self._cut.vectors
-        apart = self._cut.channels if offset is None else offset
-        channel = self._frame.w.let_index(block * self._cut.width + group * apart)
-        start = block * self._cut.width + group * self._cut.padded
-        block_at = self._frame.w.let_index(self._weights.at(group, block))
-        sums = self._sums(left, bases, block_at, start, vectors)
-        left_over = self._cut.channels - (self._cut.blocks - 1) * self._cut.width
-        for v in range(vectors):
-            valid = min(self._cut.lanes, left_over - v * self._cut.lanes)
-            valid = valid if tail else self._cut.lanes
-            for m in range(len(bases)):
-                value = self._steps.result(sums.get(m * vectors + v), self._start(start, v))
-                self._finish(
-                    value, points[m], stores[m], channel + v * self._cut.lanes, valid,
-                )  # fmt: skip
-
-    def _finish(
-        self, value: object, point: tuple[Index, ...], at: Index, channel: Index, valid: int
-    ) -> None:
-        """Epilogue and store; a tail goes out in vectors of powers of two."""
-        w, lanes = self._frame.w, self._cut.lanes
-        sizes = [lanes] if valid == lanes else pieces(valid, lanes)
-        first = 0
-        for size in sizes:
-            part = value
-            if size != lanes:
-                part = w.let(shuffle([value], list(range(first, first + size))))
-            place = w.let_index(channel + first)
-            done = self._programs.run(
-                Point(coordinates=(*point, place), lanes=size), part, skip=self._skip
-            )
-            store(self._frame.output, at + place, done)
-            first += size
-
-    def _sums(
+    def sums(
         self, left: Memory, bases: Sequence[Index], weights: Index, start: Index, vectors: int
     ) -> Registers:
         w, count = self._frame.w, len(bases) * vectors
         chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
-        chains = min(chains, max(1, self._walk.steps))
+        chains = 1 if self._form.halves else min(chains, max(1, self._walk.steps))
         dtype, lanes = self._steps.accumulator
         sums = w.registers(dtype, lanes, count * chains, "sum")
         for m in range(len(bases)):
@@ -331,3 +287,57 @@ class Tile:
             some(0, unroll)
         if steps > whole * unroll:
             some(whole * unroll, steps - whole * unroll)
+
+
+class Tile(Sums):
+    """Emits whole tiles: sums, epilogue, stores."""
+
+    def __init__(
+        self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right,
+        programs: Programs, skip: int,
+    ) -> None:  # fmt: skip
+        super().__init__(frame, how, walk, cut, weights)
+        self._programs, self._skip = programs, skip
+
+    def emit(
+        self, left: Memory, bases: Sequence[Index], points: Sequence[tuple[Index, ...]],
+        stores: Sequence[Index], group: Index, block: Index, *, tail: bool,
+        offset: int | None = None,
+    ) -> None:  # fmt: skip
+        """One tile. ``points``: coordinates without the channel; ``stores``: offsets of channel 0.
+
+        ``offset``: channels between groups, where groups are not parts of one row of channels.
+        """
+        vectors = self._cut.tail if tail else self._cut.vectors
+        apart = self._cut.channels if offset is None else offset
+        channel = self._frame.w.let_index(block * self._cut.width + group * apart)
+        start = block * self._cut.width + group * self._cut.padded
+        block_at = self._frame.w.let_index(self._weights.at(group, block))
+        sums = self.sums(left, bases, block_at, start, vectors)
+        left_over = self._cut.channels - (self._cut.blocks - 1) * self._cut.width
+        for v in range(vectors):
+            valid = min(self._cut.lanes, left_over - v * self._cut.lanes)
+            valid = valid if tail else self._cut.lanes
+            for m in range(len(bases)):
+                value = self._steps.result(sums.get(m * vectors + v), self._start(start, v))
+                self._finish(
+                    value, points[m], stores[m], channel + v * self._cut.lanes, valid,
+                )  # fmt: skip
+
+    def _finish(
+        self, value: object, point: tuple[Index, ...], at: Index, channel: Index, valid: int
+    ) -> None:
+        """Epilogue and store; a tail goes out in vectors of powers of two."""
+        w, lanes = self._frame.w, self._cut.lanes
+        sizes = [lanes] if valid == lanes else pieces(valid, lanes)
+        first = 0
+        for size in sizes:
+            part = value
+            if size != lanes:
+                part = w.let(shuffle([value], list(range(first, first + size))))
+            place = w.let_index(channel + first)
+            done = self._programs.run(
+                Point(coordinates=(*point, place), lanes=size), part, skip=self._skip
+            )
+            store(self._frame.output, at + place, done)
+            first += size

@@ -15,6 +15,7 @@ from math import prod
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d, Dense, Window
+from edgebuild.kernels.tir import winograd_rule
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
     Tile,
@@ -37,6 +38,7 @@ from edgebuild.kernels.tir.frame import (
 from edgebuild.kernels.tir.prepare import Copy, Strips, shares
 from edgebuild.kernels.tir.products import Form, form
 from edgebuild.kernels.tir.scalars import strides_over
+from edgebuild.kernels.tir.winograd import winograd
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,11 @@ def dense(spec: Dense, kernel: Build) -> None:
 
 
 def conv2d(spec: Conv2d, kernel: Build) -> None:
-    _build(spec, kernel, spec.output)
+    faster = winograd_rule.choose(spec, kernel.isa)
+    if faster is not None:
+        winograd(spec, faster, kernel)
+    else:
+        _build(spec, kernel, spec.output)
 
 
 def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
