@@ -2,13 +2,15 @@
 """The instruction check finds what was compiled for another CPU, and nothing else."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.host import compiler, process
-from edgebuild.kernels import disassembly
+from edgebuild.kernels import bundle, disassembly
 from edgebuild.model.profile import Cache, Cpu
+from edgebuild.pipeline import chapters
 
 SOURCE = """
 #include <stdint.h>
@@ -168,6 +170,27 @@ def test_check_says_what_and_where(tmp_path):
     disassembly.check(path, target)
     with pytest.raises(EdgebuildError, match=r"cortex-a53 lacks: \.text\+0x.* needs dotprod") as e:
         disassembly.check(path, cpu("aarch64", "cortex-a53"))
+    assert e.value.kind.code == "E282"
+
+
+def test_the_build_looks_at_every_bundle(tmp_path, monkeypatch):
+    source = tmp_path / "kernels.c"
+    source.write_text(SOURCE)
+    made = compile_for(cpu("aarch64", "cortex-a76"), source)
+
+    def compile_anyway(model, wanted, out, *, name):
+        out.mkdir(parents=True)
+        made.rename(out / f"{name}.o")
+
+    monkeypatch.setattr(bundle, "compile", compile_anyway)
+    step = SimpleNamespace(parameters={"model": "kws"}, sources=["kws.tflite"])
+    context = SimpleNamespace(
+        work=tmp_path, out=tmp_path / "out", step=step, cpu=lambda: cpu("aarch64", "cortex-a72")
+    )
+    with pytest.raises(
+        EdgebuildError, match=r"kws\.o holds instructions that cortex-a72 lacks"
+    ) as e:
+        chapters.bundle(context)
     assert e.value.kind.code == "E282"
 
 

@@ -70,11 +70,14 @@ def fetch(c: Context) -> None:
 
 
 def bundle(c: Context) -> None:
-    """Compile one model."""
+    """Compile one model, and look at every instruction that came out."""
     from edgebuild.kernels import bundle as kernels
+    from edgebuild.kernels import disassembly
 
     name = c.step.parameters["model"]
-    kernels.compile(c.work / c.step.sources[0], c.cpu(), c.out / "bundles" / name, name=name)
+    folder = c.out / "bundles" / name
+    kernels.compile(c.work / c.step.sources[0], c.cpu(), folder, name=name)
+    disassembly.check(folder / f"{name}.o", c.cpu())
 
 
 def check(c: Context) -> None:
