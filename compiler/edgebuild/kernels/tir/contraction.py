@@ -86,8 +86,6 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
     limit = 4 if rows > 2 else max(1, min(8, registers(isa, how) // cost // (rows + 2)))
     # a wide accumulator or a pair takes the room of two
     limit = max(1, limit // 2) if cost > 1 or how.paired else limit
-    if how.halves and rows > 2:
-        limit = 1
     if total <= limit:
         return Split(channels=channels, lanes=how.lanes, vectors=total)
     best = min(range(limit, max(1, limit // 2) - 1, -1), key=lambda v: -total % v)
@@ -196,8 +194,7 @@ def pack(natural: Array, how: Form, cut: Split, walk: Walk, groups: int) -> Arra
     for g in range(groups):
         for first in range(0, cut.total, cut.vectors):
             block = w[g, first : first + cut.vectors]
-            order = (2, 3, 0, 4, 1) if how.halves else (2, 3, 0, 1, 4)
-            parts.append(block.transpose(order).reshape(-1))
+            parts.append(block.transpose(2, 3, 0, 1, 4).reshape(-1))
     return np.concatenate(parts) if parts else w.reshape(-1)
 
 
@@ -214,7 +211,7 @@ class Sums:
     ) -> Registers:
         w, count = self._frame.w, len(bases) * vectors
         chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
-        chains = 1 if self._form.halves else min(chains, max(1, self._walk.steps))
+        chains = min(chains, max(1, self._walk.steps))
         dtype, lanes = self._steps.accumulator
         sums = w.registers(dtype, lanes, count * chains, "sum")
         for m in range(len(bases)):
