@@ -134,3 +134,10 @@ def test_writes_keys_in_order_and_short_reals() -> None:
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_real_reads_back_as_itself(value: float) -> None:
     assert float(jsontext.real_text(value)) == value
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,17})\.[0-9]{1,18}", fullmatch=True))
+def test_short_and_long_decimals_read_as_the_nearest_double(text: str) -> None:
+    value = jsontext.loads(text.encode(), 1)
+    assert isinstance(value, float)
+    assert value.hex() == float(text).hex()

@@ -2,7 +2,7 @@
 # C types for jsontext.py where Cython compiles it; the Python source is the truth.
 cimport cython
 
-cdef Py_ssize_t MAX_NUMBER_CHARS
+cdef Py_ssize_t MAX_NUMBER_CHARS, MAX_EXACT_CHARS
 cdef unsigned char _QUOTE, _BACKSLASH
 
 cdef class Reader:
@@ -31,8 +31,12 @@ cdef class Reader:
         amount="unsigned long long", result=object,
     )
     cdef object number(self)
-    @cython.locals(octets="const unsigned char *")
-    cdef object real(self, Py_ssize_t start, Py_ssize_t at)
+    @cython.locals(octets="const unsigned char *", point=Py_ssize_t)
+    cdef object real(self, Py_ssize_t start, Py_ssize_t at, unsigned long long amount)
+    @cython.locals(index=Py_ssize_t, power=double, value=double)
+    cdef object fraction(
+        self, Py_ssize_t start, Py_ssize_t point, Py_ssize_t stop, unsigned long long amount
+    )
     @cython.locals(octets="const unsigned char *", first=Py_ssize_t)
     cdef Py_ssize_t digits(self, Py_ssize_t start, Py_ssize_t at) except -1
     @cython.locals(octets="const unsigned char *", start=Py_ssize_t, at=Py_ssize_t)

@@ -10,6 +10,7 @@ Python, because MicroPython's own json module reads wrong input as right.
 """
 
 MAX_NUMBER_CHARS = 64
+MAX_EXACT_CHARS = 16  # fifteen digits and the point: below 2**53
 
 _QUOTE = 34
 _BACKSLASH = 92
@@ -165,7 +166,7 @@ class Reader:
         if at == first or (octets[first] == 48 and at - first > 1):
             raise JsonError("malformed number", start)
         if octets[at] == 46 or octets[at] == 101 or octets[at] == 69:
-            return self.real(start, at)
+            return self.real(start, at, amount)
         self.at = at
         if at - first > 18:
             return int(str(self.data[start:at], "ascii"))
@@ -174,11 +175,14 @@ class Reader:
             return 0 - result
         return result
 
-    def real(self, start: int, at: int) -> object:
-        """Fraction and exponent; `at` is behind the integer part."""
+    def real(self, start: int, at: int, amount: int) -> object:
+        """Fraction and exponent; `at` is behind the integer part, whose digits say `amount`."""
         octets = self.octets
         if octets[at] == 46:
+            point = at
             at = self.digits(start, at + 1)
+            if at - start <= MAX_EXACT_CHARS and octets[at] != 101 and octets[at] != 69:
+                return self.fraction(start, point, at, amount)
         if octets[at] == 101 or octets[at] == 69:
             at += 1
             if octets[at] == 43 or octets[at] == 45:
@@ -189,6 +193,17 @@ class Reader:
             raise JsonError("number out of range", start)
         self.at = at
         return value
+
+    def fraction(self, start: int, point: int, stop: int, amount: int) -> object:
+        """A short decimal. Its digits and the power of ten are doubles without rounding, so that
+        one division rounds as the text should (Clinger 1990)."""
+        power = 1.0
+        for index in range(point + 1, stop):
+            amount = amount * 10 + (self.octets[index] - 48)
+            power *= 10.0
+        value = amount / power
+        self.at = stop
+        return -value if self.octets[start] == 45 else value
 
     def digits(self, start: int, at: int) -> int:
         octets = self.octets

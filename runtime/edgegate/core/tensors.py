@@ -133,13 +133,29 @@ def _bad_integer(index: int, value: object, low: int, high: int) -> Refused:
 def pack_reals(values: list[object], dtype: str) -> bytes:
     """Numbers to IEEE bytes; Refused names the first that is no number or too large."""
     _size, letter, limit = REALS[dtype]
-    for index in range(len(values)):
+    index = check_reals(values, limit)
+    if index < len(values):
         value = values[index]
         if type(value) is not float and type(value) is not int:
             raise Refused("number %d is not a number" % index)
-        if not -limit <= value <= limit:
-            raise Refused("number %d is too large for %s" % (index, dtype))
+        raise Refused("number %d is too large for %s" % (index, dtype))
     return struct.pack("<%d%s" % (len(values), letter), *values)
+
+
+def check_reals(values: list[object], limit: float) -> int:
+    """Index of the first that is no number or too large; their count when there is none."""
+    index = 0
+    try:
+        for index in range(len(values)):
+            value = values[index]
+            if type(value) is not float and type(value) is not int:
+                return index
+            real = value
+            if not -limit <= real <= limit:
+                return index
+    except OverflowError:  # only machine code has numbers that are too large for it
+        return index
+    return len(values)
 
 
 def from_numbers(values: list[object], shape: list[int], dtype: str) -> bytes:
