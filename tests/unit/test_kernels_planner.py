@@ -19,6 +19,7 @@ from edgebuild.kernels.placement import (
     Block,
     Placed,
     extent,
+    largest_gap,
     live_bytes,
     place,
     place_in,
@@ -70,6 +71,21 @@ def test_the_arena_is_at_least_the_peak_and_at_most_the_sum(given_blocks: list[B
     assert peak <= extent(place(given_blocks)) <= total
 
 
+@given(blocks, st.integers(0, 12))
+@settings(max_examples=200, deadline=None)
+def test_a_block_of_the_largest_gap_fits_beside_the_others(
+    given_blocks: list[Block], call: int
+) -> None:
+    placed = place(given_blocks)
+    gap = largest_gap(placed, call, extent(placed))
+    assert gap <= extent(placed) - live_bytes(given_blocks, call)
+    for size in (gap, gap + ALIGNMENT):
+        scratch = Block(names=("scratch",), size_bytes=size, first=call, last=call)
+        beside = place_in([scratch] if size else [], placed)
+        assert not any(overlap(beside[-1], other) for other in beside[:-1])
+        assert (extent(beside) == extent(placed)) is (size == gap)
+
+
 def test_elementwise_calls_work_in_place() -> None:
     net = Net(1, 8, 8, 4)
     y = net.conv(net.x, 4)
@@ -107,7 +123,8 @@ def test_a_sum_with_a_residual_is_written_over_it() -> None:
         inputs = [a.name for a in spec.arguments() if a.role == "input"]
         assert found.over[number] == inputs[1] != "input"
     # the input of the second sum is not the one that its output takes over
-    assert max(live_bytes(found.blocks, n) for n, _ in enumerate(lowered.calls)) == 2 * 4 * 1024
+    blocks = [p.block for p in found.placed]
+    assert max(live_bytes(blocks, n) for n, _ in enumerate(lowered.calls)) == 2 * 4 * 1024
 
 
 def test_what_is_free_beside_a_call_is_what_the_arena_has_left() -> None:

@@ -63,15 +63,25 @@ def place(blocks: Sequence[Block]) -> tuple[Placed, ...]:
     return min(plans, key=extent)
 
 
-def place_in(blocks: Sequence[Block]) -> tuple[Placed, ...]:
-    """One after the other, in the order given."""
-    placed: list[Placed] = []
+def place_in(blocks: Sequence[Block], beside: Sequence[Placed] = ()) -> tuple[Placed, ...]:
+    """One after the other, in the order given, beside those that have a place."""
+    placed = list(beside)
     for block in blocks:
         together = [
             p for p in placed if p.block.first <= block.last and block.first <= p.block.last
         ]
         placed.append(Placed(block=block, offset=_best_gap(block.size_bytes, together)))
     return tuple(placed)
+
+
+def largest_gap(placed: Iterable[Placed], call: int, end: int) -> int:
+    """The most bytes that lie side by side below ``end``, free while a call runs."""
+    at, largest = 0, 0
+    for p in sorted(placed, key=lambda p: p.offset):
+        if p.block.lives_at(call):
+            largest = max(largest, p.offset - at)
+            at = max(at, aligned(p.offset + p.block.size_bytes))
+    return max(largest, end - at)
 
 
 def _best_gap(size: int, together: Sequence[Placed]) -> int:

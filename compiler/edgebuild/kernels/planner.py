@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 from edgebuild.kernels.calls import Call, Lowered
-from edgebuild.kernels.placement import Block, Placed, extent, live_bytes, place
+from edgebuild.kernels.placement import Block, Placed, extent, largest_gap, place, place_in
 from edgebuild.kernels.specs import (
     Conv2d,
     Copy,
@@ -32,7 +32,7 @@ from edgebuild.kernels.specs import (
 class Arrangement:
     """What is known before there are kernels; ``over`` and ``free_bytes`` have one per call."""
 
-    blocks: tuple[Block, ...]
+    placed: tuple[Placed, ...]
     over: tuple[str | None, ...]  # the argument whose memory the output takes over
     free_bytes: tuple[int, ...]  # scratch up to this costs no memory
 
@@ -65,11 +65,10 @@ def arrange(lowered: Lowered, rewrites: Callable[[Spec], bool] = lambda _: False
     One that does may write over that input, if every position has room for its own outputs.
     """
     blocks, over = _merge_in_place(lowered, _lifetimes(lowered), rewrites)
-    arena = extent(place(blocks))
-    calls = range(len(lowered.calls))
-    return Arrangement(
-        blocks=blocks, over=over, free_bytes=tuple(arena - live_bytes(blocks, n) for n in calls)
-    )
+    placed = place(blocks)
+    arena = extent(placed)
+    free = (largest_gap(placed, number, arena) for number in range(len(lowered.calls)))
+    return Arrangement(placed=placed, over=over, free_bytes=tuple(free))
 
 
 def plan(
@@ -77,13 +76,14 @@ def plan(
 ) -> MemoryPlan:
     """Place every value of ``lowered`` that needs the arena, and each call's scratch."""
     scratch = list(scratch_bytes) or [0] * len(lowered.calls)
-    values = (arrangement or arrange(lowered)).blocks
+    values = (arrangement or arrange(lowered)).placed
     temporary = [
         Block(names=(f"scratch {number}",), size_bytes=size, first=number, last=number)
         for number, size in enumerate(scratch)
         if size
     ]
-    placed = place([*values, *temporary])
+    together = place([*(p.block for p in values), *temporary])
+    placed = min(place_in(temporary, values), together, key=extent)
     offsets = {name: p.offset for p in placed for name in p.block.names}
     return MemoryPlan(
         arena_bytes=extent(placed),
