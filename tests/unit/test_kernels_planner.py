@@ -137,6 +137,14 @@ def test_what_is_free_beside_a_call_is_what_the_arena_has_left() -> None:
     assert planner.plan(lowered, scratch, found).arena_bytes == planner.plan(lowered).arena_bytes
 
 
+def test_what_sharing_saves_is_free_for_scratch_unless_memory_is_tight() -> None:
+    lowered = optimise(residual_network())
+    tight, roomy = planner.arrange(lowered), planner.arrange(lowered, tight=False)
+    assert tight.placed == roomy.placed
+    fused = [n for n, call in enumerate(lowered.calls) if len(call.inputs) == 2]
+    assert all(roomy.free_bytes[n] == tight.free_bytes[n] + 4096 for n in fused)
+
+
 def test_only_kernels_that_copy_their_input_write_over_it() -> None:
     net = Net(1, 8, 8, 16)
     y = net.op("conv2d", net.conv(net.x, 16), net.constant(16, 1, 1, 16), net.constant(16),

@@ -59,14 +59,19 @@ class MemoryPlan:
         return sorted(rows, key=lambda row: (row["first"], row["offset"], row["tensor"]))
 
 
-def arrange(lowered: Lowered, rewrites: Callable[[Spec], bool] = lambda _: False) -> Arrangement:
+def arrange(
+    lowered: Lowered, rewrites: Callable[[Spec], bool] = lambda _: False, *, tight: bool = True
+) -> Arrangement:
     """Decide what shares memory. ``rewrites``: such a kernel copies its input before it computes.
 
     One that does may write over that input, if every position has room for its own outputs.
+    Unless ``tight``, what is saved by sharing is free for scratch: the arena grows up to what it
+    would be if every value had memory of its own.
     """
-    blocks, over = _merge_in_place(lowered, _lifetimes(lowered), rewrites)
+    apart = _lifetimes(lowered)
+    blocks, over = _merge_in_place(lowered, apart, rewrites)
     placed = place(blocks)
-    arena = extent(placed)
+    arena = extent(placed) if tight else max(extent(placed), extent(place(apart)))
     free = (largest_gap(placed, number, arena) for number in range(len(lowered.calls)))
     return Arrangement(placed=placed, over=over, free_bytes=tuple(free))
 

@@ -70,10 +70,12 @@ def _write(source: driver.Source, functions: list[Any], pool: ConstantPool, out:
 
 
 def arrange(lowered: Lowered, cpu: Cpu) -> Arrangement:
-    """Who shares memory, when the kernels are those of ``cpu``."""
+    """Who shares memory, when the kernels are those of ``cpu``. Decision 0205."""
     from edgebuild.kernels import tir
 
-    return planner.arrange(lowered, lambda spec: tir.rewrites(spec, cpu))
+    # without a second cache it is a microcontroller: memory is worth more than time
+    tight = cpu.cache.l2_bytes == 0
+    return planner.arrange(lowered, lambda spec: tir.rewrites(spec, cpu), tight=tight)
 
 
 def generate(

@@ -89,7 +89,8 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
     copy = None
     if how.prepared or size != shape[1:3] or walk.run % walk.group != 0:
         before = (0, 0) if flat else spec.window.padding
-        copy = Copy(kernel, how, shape, zero=spec.input_zero, before=before, size=size)
+        copy = Copy(kernel, how, shape, zero=spec.input_zero, before=before, size=size,
+                    beyond=-walk.run % walk.group)  # fmt: skip
     geometry = Geometry(
         rows=output[0] * output[1], height=output[1], columns=output[2],
         image_stride=size[0] * size[1] * shape[3],

@@ -49,7 +49,7 @@ def build(spec: Depthwise2d, kernel: Build) -> None:
     rows = max(1, min(ROWS, (4 * quads - kh) // stride + 1, spec.output[1]))
     size = (window_reach(spec, 0), window_reach(spec, 1))
     copy = Copy(kernel, how, spec.input, zero=spec.input_zero,
-                before=spec.window.padding, size=size)  # fmt: skip
+                before=spec.window.padding, size=size, beyond=lanes)  # fmt: skip
     if copy.is_large:
         strips = Strips(copy, outputs=spec.output[:2], stride=stride,
                         span=(rows - 1) * stride + kh, multiple=rows)  # fmt: skip

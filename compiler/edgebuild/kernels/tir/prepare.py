@@ -25,14 +25,16 @@ class Copy:
 
     def __init__(
         self, kernel: Build, how: Form, shape: tuple[int, int, int, int], *, zero: int,
-        before: tuple[int, int], size: tuple[int, int],
+        before: tuple[int, int], size: tuple[int, int], beyond: int,
     ) -> None:  # fmt: skip
+        """``beyond``: elements that vectors may read behind the last one."""
         self.kernel, self.how, self.shape, self.zero = kernel, how, shape, zero
         self.before, self.height = before, size[0]
         self.width = size[1] * shape[3]
         self.item = _BYTES[how.source]
         self.lead = min(before[1], size[1]) * shape[3]
         self.body = min(shape[2], size[1] - before[1]) * shape[3]
+        self._beyond = beyond * self.item
         self._lanes = max(1, kernel.isa.vector_bits // (8 * self.item))
 
     @property
@@ -44,16 +46,16 @@ class Copy:
     def budget(self) -> int:
         """Bytes of scratch that a strip may take: a share of the second cache, or what is free."""
         isa = self.kernel.isa
-        return min(isa.l2_bytes // 16, self.kernel.free_bytes // isa.cores)
+        return min(isa.l2_bytes // 16, (self.kernel.free_bytes - self._beyond) // isa.cores)
 
     @property
     def is_large(self) -> bool:
-        bytes_ = self.shape[0] * self.size * self.item
+        bytes_ = self.shape[0] * self.size * self.item + self._beyond
         return bytes_ > min(self.kernel.isa.l2_bytes // 16, self.kernel.free_bytes)
 
     def reserve(self, elements: int) -> int:
-        """Scratch for that many elements; vectors may read a little beyond the last."""
-        return self.kernel.scratch(elements * self.item + 64) // self.item
+        """Scratch for that many elements."""
+        return self.kernel.scratch(elements * self.item + self._beyond) // self.item
 
     def phase(self) -> int:
         """Prepare everything in a phase of its own; returns the first element in scratch."""
