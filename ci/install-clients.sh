@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs the stock clients that the flow tests check our work with: cosign, skopeo, umoci and
+# Installs the stock clients that the tests check our work with: cosign, skopeo, umoci, cpio and
 # MCP's conformance suite. cosign needs Go, the suite npm, the others apt; none needs root. Go
 # checks modules against its checksum database, npm and apt against their archives' digests. What
 # cannot be had is said, and the status is 1.
@@ -28,7 +28,7 @@ build_cosign() {
 unpack_debian() {
     command -v apt-get >/dev/null || return 1
     needed=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
-        --no-breaks --no-replaces --no-enhances skopeo umoci | grep '^[a-z]' | grep -v '^libc6$') ||
+        --no-breaks --no-replaces --no-enhances skopeo umoci cpio | grep '^[a-z]' | grep -v '^libc6$') ||
         return 1
     mkdir -p "$root/packages"
     # shellcheck disable=SC2086
@@ -36,11 +36,12 @@ unpack_debian() {
     for package in "$root/packages"/*.deb; do
         dpkg-deb -x "$package" "$root" || return 1
     done
-    for name in skopeo umoci; do
+    for name in skopeo umoci cpio; do
+        program=$(find "$root/usr/bin" "$root/bin" -name "$name" 2>/dev/null | head -n 1)
         cat > "$bin/$name" <<END
 #!/bin/sh
 libraries=\$(find "$root/lib" "$root/usr/lib" -maxdepth 1 -type d -name '*-linux-gnu*' | paste -sd:)
-exec env LD_LIBRARY_PATH="\$libraries" "$root/usr/bin/$name" "\$@"
+exec env LD_LIBRARY_PATH="\$libraries" "$program" "\$@"
 END
         chmod +x "$bin/$name"
     done
@@ -56,8 +57,8 @@ install_conformance() {
 
 [ -x "$bin/cosign" ] || { echo "building cosign"; build_cosign; } ||
     { echo "cosign could not be built" >&2; missing=1; }
-[ -x "$bin/umoci" ] || { echo "unpacking skopeo and umoci"; unpack_debian; } ||
-    { echo "skopeo and umoci could not be unpacked" >&2; missing=1; }
+[ -x "$bin/cpio" ] || { echo "unpacking skopeo, umoci and cpio"; unpack_debian; } ||
+    { echo "skopeo, umoci and cpio could not be unpacked" >&2; missing=1; }
 [ -x "$bin/conformance/node_modules/.bin/conformance" ] ||
     { echo "installing the conformance suite"; install_conformance; } ||
     { echo "the conformance suite could not be installed" >&2; missing=1; }
