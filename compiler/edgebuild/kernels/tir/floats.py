@@ -15,6 +15,7 @@ from edgebuild.kernels.tir.emit import Expr, Writer, bits, cast, const, dtype_of
 from edgebuild.kernels.tir.isa import Isa
 
 _F = "float32"
+LEAST_NORMAL = -87.0  # its exponential is a normal number, not much below it are no more
 
 
 class Floats:
@@ -70,7 +71,21 @@ class Floats:
     def exp(self, x: Expr) -> Expr:
         """2**n * e**r, |r| <= ln 2 / 2; n is applied in two halves to reach the subnormals."""
         w, lanes = self._w, dtype_of(x)[1]
-        limited = self.clamp(x, -104.0, 89.0)
+        p, whole = self._exp_parts(x, self.clamp(x, -104.0, 89.0))
+        half = w.let(whole >> const(1, "int32", lanes))
+        result = w.let(p * self._power_of_two(half) * self._power_of_two(w.let(whole - half)))
+        return self._keep_nan(x, result)
+
+    def exp_of_negative(self, x: Expr) -> Expr:
+        """exp of x <= 0, and 0 instead of a subnormal: those cost a core tens of cycles."""
+        p, whole = self._exp_parts(x, self.clamp(x, LEAST_NORMAL, float("inf")))
+        result = self._w.let(p * self._power_of_two(whole))
+        result = self.select(x < self.number(LEAST_NORMAL, x), self.number(0.0, x), result)
+        return self._keep_nan(x, result)
+
+    def _exp_parts(self, x: Expr, limited: Expr) -> tuple[Expr, Expr]:
+        """e**r and n as an integer."""
+        w, lanes = self._w, dtype_of(x)[1]
         # adding 1.5 * 2**23 rounds to an integer that stands in the low bits
         magic = self.number(12582912.0, x)
         shifted = self.multiply_add(limited, self.number(1.4426950408889634, x), magic)
@@ -83,9 +98,7 @@ class Floats:
         ))  # fmt: skip
         p = self.multiply_add(p, w.let(r * r), w.let(r + self.number(1.0, x)))
         whole = w.let(bits(shifted, "int32", lanes) - const(0x4B400000, "int32", lanes))
-        half = w.let(whole >> const(1, "int32", lanes))
-        result = w.let(p * self._power_of_two(half) * self._power_of_two(w.let(whole - half)))
-        return self._keep_nan(x, result)
+        return p, whole
 
     def _power_of_two(self, n: Expr) -> Expr:
         lanes = dtype_of(n)[1]

@@ -12,9 +12,9 @@ from edgebuild.kernels import fixedpoint
 from edgebuild.kernels import softmax as tflite
 from edgebuild.kernels.specs import LayerNorm, Softmax
 from edgebuild.kernels.tir.constants import Array
-from edgebuild.kernels.tir.emit import Expr, Index, cast, const, llvm, shuffle, splat
+from edgebuild.kernels.tir.emit import Expr, Index, Writer, cast, const, llvm, shuffle, splat
 from edgebuild.kernels.tir.floats import Floats
-from edgebuild.kernels.tir.frame import Build, Frame, along, store
+from edgebuild.kernels.tir.frame import Build, Frame, along, pieces, store
 from edgebuild.kernels.tir.scalars import Point
 
 Join = Callable[[Expr, Expr], Expr]
@@ -33,24 +33,33 @@ def fold_row(
     total = w.registers(dtype, lanes, chains, "row")
     for chain in range(chains):
         total.set(chain, const(start, dtype, lanes))
-    single = w.registers(dtype, 1, 1, "one")
-    single.set(0, const(start, dtype))
     if count >= span:
         with w.loop(0, count // span, "v") as v:
             for chain in range(chains):
                 x = load(w.let(v * span + chain * lanes), lanes)
                 total.set(chain, join(w.let(total.get(chain)), x))
-    with w.loop(count // span * span, count, "e") as e:
-        single.set(0, join(w.let(single.get(0)), load(e, 1)))
+    at = count // span * span
+    for chain in range((count - at) // lanes):
+        total.set(chain, join(w.let(total.get(chain)), load(at, lanes)))
+        at += lanes
     vector = w.let(total.get(0))
     for chain in range(1, chains):
         vector = w.let(join(vector, w.let(total.get(chain))))
+    result = across(w, vector, lanes, join)
+    for size in pieces(count - at, lanes):
+        result = w.let(join(result, across(w, load(at, size), size, join)))
+        at += size
+    return result
+
+
+def across(w: Writer, vector: Expr, lanes: int, join: Join) -> Expr:
+    """One value of a vector's lanes."""
     while lanes > 1:
         lanes //= 2
         low = w.let(shuffle([vector], list(range(lanes))))
         high = w.let(shuffle([vector], list(range(lanes, 2 * lanes))))
         vector = w.let(join(low, high))
-    return w.let(join(w.let(single.get(0)), vector))
+    return vector
 
 
 def softmax(spec: Softmax, kernel: Build) -> None:
@@ -60,6 +69,7 @@ def softmax(spec: Softmax, kernel: Build) -> None:
         return
     frame = kernel.frame(spec.rows, noalias=False)
     w, floats, source = frame.w, Floats(frame.w, frame.isa), frame.inputs["input"]
+    exp = floats.exp_of_negative if spec.beta >= 0 else floats.exp
     with frame.each_task() as row:
         base = w.let(row * spec.columns)
 
@@ -73,7 +83,7 @@ def softmax(spec: Softmax, kernel: Build) -> None:
             x = w.let(read(i, n) - splat(most, n))
             if spec.beta != 1.0:
                 x = w.let(x * const(spec.beta, "float32", n))
-            value = floats.exp(x)
+            value = exp(x)
             frame.output.store(base + i, value)
             return value
 
