@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Protocol
 
@@ -46,6 +46,18 @@ class Walk:
     @property
     def positions(self) -> int:
         return prod(count for count, _ in self.outer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows of a tile, the same number of elements apart: one register then addresses them all."""
+
+    first: Index
+    stride: int
+    count: int
+
+    def all(self) -> list[Index]:
+        return [self.first + m * self.stride for m in range(self.count)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,20 +219,21 @@ class Sums:
         self._steps = Steps(frame.w, frame.isa, how)
 
     def sums(
-        self, left: Memory, bases: Sequence[Index], weights: Index, start: Index, vectors: int
+        self, left: Memory, rows: Rows, weights: Index, start: Index, vectors: int
     ) -> Registers:
-        w, count = self._frame.w, len(bases) * vectors
+        """The sums of ``rows``: number row * vectors + vector."""
+        w, count = self._frame.w, rows.count * vectors
         chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
         chains = min(chains, max(1, self._walk.steps))
         dtype, lanes = self._steps.accumulator
         sums = w.registers(dtype, lanes, count * chains, "sum")
-        for m in range(len(bases)):
+        for m in range(rows.count):
             for v in range(vectors):
                 first = self._steps.zero() if self._form.paired else self._start(start, v)
                 sums.set(m * vectors + v, first)
         for extra in range(count, count * chains):
             sums.set(extra, self._steps.zero())
-        self._walk_positions(left, bases, weights, vectors, sums, chains)
+        self._walk_positions(left, rows, weights, vectors, sums, chains)
         for chain in range(1, chains):
             for i in range(count):
                 sums.set(i, sums.get(i) + sums.get(chain * count + i))
@@ -233,7 +246,7 @@ class Sums:
         return self._frame.constants.load(at, self._weights.kind, self._form.lanes)
 
     def _walk_positions(
-        self, left: Memory, bases: Sequence[Index], weights: Index, vectors: int,
+        self, left: Memory, rows: Rows, weights: Index, vectors: int,
         sums: Registers, chains: int,
     ) -> None:  # fmt: skip
         w, shift, number = self._frame.w, 0, 0
@@ -243,27 +256,28 @@ class Sums:
                 if count > 1:
                     k = stack.enter_context(w.loop(0, count, "k"))
                     shift, number = shift + k * stride, number + k
-            moved = [w.let_index(b + shift) for b in bases]
+            moved = replace(rows, first=w.let_index(rows.first + shift))
             at = w.let_index(weights + number * self._weights.position(vectors))
             self._run(left, moved, at, vectors, sums, chains)
 
     def _run(
-        self, left: Memory, bases: Sequence[Index], weights: Index, vectors: int,
+        self, left: Memory, rows: Rows, weights: Index, vectors: int,
         sums: Registers, chains: int,
     ) -> None:  # fmt: skip
         """The steps of one run: a loop of several at a time, then the rest."""
         w, steps = self._frame.w, self._walk.steps
-        # without vectors, LLVM would load and multiply several steps ahead, and spill
-        scalar = self._frame.isa.vector_bits == 0
-        unroll = 1 if scalar else max(UNROLL, self._form.block)
+        unroll = self._unroll(rows, vectors)
         whole = steps // unroll if steps > unroll else 0
         size = vectors * self._form.lanes * self._walk.group
 
         def some(first: Index, count: int) -> None:
-            shift = first * self._walk.group
-            lefts = [self._steps.left(left, b + shift, count) for b in bases]
+            here = w.let_index(rows.first + first * self._walk.group)
+            places = replace(rows, first=here).all()
+            block = w.let_index(weights + first * size)
+            together = self._form.block > 1
+            lefts = [self._steps.left(left, at, count) for at in places] if together else []
             for step in range(count):
-                at = weights + (first + step) * size
+                at = block + step * size
                 rights = [
                     self._steps.right(
                         self._weights.memory or self._frame.constants,
@@ -271,11 +285,14 @@ class Sums:
                     )
                     for v in range(vectors)
                 ]  # fmt: skip
-                chain = step % chains * len(bases) * vectors
-                for m in range(len(bases)):
+                chain = step % chains * rows.count * vectors
+                for m, place in enumerate(places):
+                    # loaded just before its use: LLVM keeps the order where registers are short
+                    a = lefts[m][step] if together else self._steps.left(
+                        left, place + step * self._walk.group, 1)[0]  # fmt: skip
                     for v in range(vectors):
                         i = chain + m * vectors + v
-                        sums.set(i, self._steps.add(sums.get(i), lefts[m][step], rights[v]))
+                        sums.set(i, self._steps.add(sums.get(i), a, rights[v]))
 
         if whole > 1:
             with w.loop(0, whole, "s") as s:
@@ -284,6 +301,21 @@ class Sums:
             some(0, unroll)
         if steps > whole * unroll:
             some(whole * unroll, steps - whole * unroll)
+
+    def _unroll(self, rows: Rows, vectors: int) -> int:
+        """Steps written out: none without vectors, where LLVM would load ahead, and spill.
+
+        Where windows overlap, a step of one row reads what a later step of an earlier row reads.
+        LLVM keeps such a value, and spills sums for it if they fill the registers.
+        """
+        isa, group = self._frame.isa, self._walk.group
+        if isa.vector_bits == 0:
+            return 1
+        most = max(UNROLL, self._form.block)
+        if self._form.block > 1 or (rows.count + 1) * vectors + 2 + UNROLL <= isa.registers:
+            return most
+        apart = [m * rows.stride for m in range(1, rows.count)]
+        return min([most, *(a // group for a in apart if a and a % group == 0)])
 
 
 class Tile(Sums):
@@ -297,8 +329,8 @@ class Tile(Sums):
         self._programs, self._skip = programs, skip
 
     def emit(
-        self, left: Memory, bases: Sequence[Index], points: Sequence[tuple[Index, ...]],
-        stores: Sequence[Index], group: Index, block: Index, *, tail: bool,
+        self, left: Memory, rows: Rows, points: Sequence[tuple[Index, ...]],
+        stores: Rows, group: Index, block: Index, *, tail: bool,
         offset: int | None = None,
     ) -> None:  # fmt: skip
         """One tile. ``points``: coordinates without the channel; ``stores``: offsets of channel 0.
@@ -310,15 +342,16 @@ class Tile(Sums):
         channel = self._frame.w.let_index(block * self._cut.width + group * apart)
         start = block * self._cut.width + group * self._cut.padded
         block_at = self._frame.w.let_index(self._weights.at(group, block))
-        sums = self.sums(left, bases, block_at, start, vectors)
+        sums = self.sums(left, rows, block_at, start, vectors)
+        places = stores.all()
         left_over = self._cut.channels - (self._cut.blocks - 1) * self._cut.width
         for v in range(vectors):
             valid = min(self._cut.lanes, left_over - v * self._cut.lanes)
             valid = valid if tail else self._cut.lanes
-            for m in range(len(bases)):
+            for m in range(rows.count):
                 value = self._steps.result(sums.get(m * vectors + v), self._start(start, v))
                 self._finish(
-                    value, points[m], stores[m], channel + v * self._cut.lanes, valid,
+                    value, points[m], places[m], channel + v * self._cut.lanes, valid,
                 )  # fmt: skip
 
     def _finish(

@@ -18,6 +18,7 @@ from edgebuild.kernels.specs import Conv2d, Dense, Window
 from edgebuild.kernels.tir import winograd_rule
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
+    Rows,
     Tile,
     Walk,
     Weights,
@@ -245,12 +246,14 @@ class Convolution:
 
         def some(first: Index, count: int, *, tail: bool) -> None:
             numbers = [first + m for m in range(count)]
-            bases = [w.let_index(base + c * self.g.column_stride) for c in numbers]
-            stores = [w.let_index((place + c) * spec.output[3]) for c in numbers]
+            stride = self.g.column_stride
+            rows = Rows(first=w.let_index(base + first * stride), stride=stride, count=count)
+            stored = w.let_index((place + first) * spec.output[3])
+            stores = Rows(first=stored, stride=spec.output[3], count=count)
             # a flattened image has its position as the only coordinate before the channel
             flat = len(self.domain) == 2
             points: list[tuple[Index, ...]] = [(c,) if flat else (*at, c) for c in numbers]
-            tile.emit(left, bases, points, stores, group, block, tail=tail)
+            tile.emit(left, rows, points, stores, group, block, tail=tail)
 
         def span(*, tail: bool) -> None:
             self._span(frame, where["span"], lambda f, n: some(f, n, tail=tail))

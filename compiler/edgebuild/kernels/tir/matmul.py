@@ -14,7 +14,7 @@ from tvm import tirx
 
 from edgebuild.kernels.specs import Matmul
 from edgebuild.kernels.tir import matmul_plain
-from edgebuild.kernels.tir.contraction import Split, Tile, Walk, rows_of, split
+from edgebuild.kernels.tir.contraction import Rows, Split, Tile, Walk, rows_of, split
 from edgebuild.kernels.tir.emit import Expr, Index, Memory, const, shuffle
 from edgebuild.kernels.tir.frame import Build, Frame, unravel
 from edgebuild.kernels.tir.products import Form, form
@@ -165,8 +165,9 @@ def _multiply(spec: Matmul, kernel: Build, how: Form, cut: Split, right: Packed,
 
         def blocks(size: int) -> None:
             lines = [w.let(first + m) for m in range(size)]
-            bases = [w.let(left + i * spec.left_strides[-2]) for i in lines]
-            stores = [w.let(place + i * spec.output_strides[-2]) for i in lines]
+            down, across = spec.left_strides[-2], spec.output_strides[-2]
+            bases = Rows(first=w.let(left + first * down), stride=down, count=size)
+            stores = Rows(first=w.let(place + first * across), stride=across, count=size)
             points = [(*where, i) for i in lines]
             whole = cut.blocks - (1 if cut.tail else 0)
             if whole:

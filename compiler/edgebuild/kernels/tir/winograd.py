@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d
-from edgebuild.kernels.tir.contraction import Sums, Walk, Weights, rows_of, split
+from edgebuild.kernels.tir.contraction import Rows, Sums, Walk, Weights, rows_of, split
 from edgebuild.kernels.tir.emit import Expr, Index, const, index, llvm
 from edgebuild.kernels.tir.frame import Build, Frame, along, divided, store
 from edgebuild.kernels.tir.prepare import shares
@@ -232,12 +232,13 @@ class Winograd:
             rows = rows_of(frame.isa, self.how, vectors, tiles)
 
             def some(first: Index, count: int) -> None:
-                bases = [w.let_index(left + (first + m) * c) for m in range(count)]
-                found = sums.sums(frame.scratch, bases, at, 0, vectors)
+                all_rows = Rows(first=w.let_index(left + first * c), stride=c, count=count)
+                found = sums.sums(frame.scratch, all_rows, at, 0, vectors)
+                place = w.let_index(target + first * cut.padded + number * cut.width)
                 for m in range(count):
-                    place = w.let_index(target + (first + m) * cut.padded + number * cut.width)
                     for v in range(vectors):
-                        frame.scratch.store(place + v * cut.lanes, found.get(m * vectors + v))
+                        at_ = place + (m * cut.padded + v * cut.lanes)
+                        frame.scratch.store(at_, found.get(m * vectors + v))
 
             along_tiles(frame, tiles, rows, some)
 
