@@ -86,6 +86,21 @@ def test_bench_of_a_target_counts_on_its_emulated_machine(
     assert capsys.readouterr().out == "counted cortex-a72\n"
 
 
+@pytest.mark.parametrize("threads", ["0", "-1", "65", "x"])
+def test_bench_refuses_impossible_threads(capsys: pytest.CaptureFixture[str], threads: str) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        cli.main(["bench", "--threads", threads])
+    assert stopped.value.code == 2
+    assert "--threads" in capsys.readouterr().err
+
+
+def test_bench_refuses_what_a_count_cannot_honour(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bench", "--target", "rpi4", "--against", "litert"]) == 1
+    assert "error E006" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        cli.main(["bench", "--target", "rpi4", "--host"])
+
+
 def test_the_signer_is_the_one_that_the_environment_names(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from edgebuild.cli.build import open_store, read_lock
 from edgebuild.config import profiles
 from edgebuild.config.request import model_file
+from edgebuild.errors.general import INVALID_VALUE
 from edgebuild.host import paths
 
 
@@ -24,6 +25,11 @@ def bench(arguments: argparse.Namespace) -> None:
     models = [model_file(path).path for path in given]
     with tempfile.TemporaryDirectory(prefix="edgebuild-bench-") as work:
         if arguments.target:
+            if arguments.against or arguments.threads != 1:
+                raise INVALID_VALUE(
+                    "instructions of a target are counted for its own kernels, on one core",
+                    hint="leave out --against and --threads, or --target",
+                )
             result = counted(arguments, models, Path(work))
             text = bench_table.counts
         else:

@@ -22,6 +22,16 @@ exit status: 0 done, 1 failed, 2 wrong usage, 3 verification failed, 4 does not 
              70 defect of edgebuild, 130 stopped"""
 
 
+MOST_THREADS = 64
+
+
+def _threads(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= MOST_THREADS:
+        raise argparse.ArgumentTypeError(f"{number} is not between 1 and {MOST_THREADS}")
+    return number
+
+
 def _command_of(module: str, function: str) -> Callable[[argparse.Namespace], int | None]:
     """What runs a command; its module is imported when it runs, so that no other pays for it."""
 
@@ -200,7 +210,9 @@ def _release_commands(commands: Commands) -> None:
         commands,
         "bench",
         "time a model's kernels, whole and per operator",
-        "edgebuild bench --model kws.tflite --against litert,onnxruntime",
+        "edgebuild bench --model kws.tflite --against litert,onnxruntime\n"
+        "  edgebuild bench --model kws.tflite --threads 2 --json\n"
+        "  edgebuild bench --target rpi4 --model kws.tflite",
     )
     bench.add_argument(
         "--model", metavar="FILE", action="append", type=Path, help="may be repeated"
@@ -208,15 +220,20 @@ def _release_commands(commands: Commands) -> None:
     bench.add_argument(
         "--against", metavar="NAMES", default=None, help="litert, onnxruntime, or both with a comma"
     )
-    bench.add_argument("--target", metavar="NAME", help="count instructions of this target instead")
-    bench.add_argument(
+    where = bench.add_mutually_exclusive_group()
+    where.add_argument("--target", metavar="NAME", help="count instructions of this target instead")
+    where.add_argument(
         "--host",
         action="store_true",
         default=False,
         help="time on this machine, with predicted times beside; the default without --target",
     )
     bench.add_argument(
-        "--threads", metavar="N", type=int, default=1, help="threads of every runtime; default: 1"
+        "--threads",
+        metavar="N",
+        type=_threads,
+        default=1,
+        help=f"threads of every runtime, at most {MOST_THREADS}; default: 1",
     )
     _source_options(bench)
     bench.set_defaults(run=_command_of("benchmark", "bench"))
