@@ -24,7 +24,7 @@ from edgebuild.config import profiles
 from edgebuild.host import lockfile, paths, tools
 from edgebuild.host.store import Store
 from edgebuild.kernels import bench_count
-from edgebuild.model.profile import Cpu
+from edgebuild.model.profile import Cache, Cpu
 
 RECORD = Path(__file__).with_name("counts.json")
 ALLOWED = 1.05
@@ -34,18 +34,40 @@ FLOATS = ("pretrainedresnet",)  # rounding may differ from core to core
 
 @dataclass(frozen=True, kw_only=True)
 class Core:
-    """A CPU to count on: a profile's, with what another core of that architecture has."""
+    """A CPU to count on: a profile's, with what another core of that architecture has.
 
-    profile: str
+    ``whole`` is a CPU that has no profile, ``system`` then its emulator.
+    """
+
+    profile: str = ""
     qemu: str
     model: str
     features: tuple[str, ...] = ()
     changes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    whole: Cpu | None = None
+    system: str = ""
 
     def cpu(self) -> Cpu:
         """The CPU that kernels are compiled for."""
+        if self.whole is not None:
+            return self.whole
         base = profiles.load(self.profile, paths.data_dir() / "targets").cpu
         return dataclasses.replace(base, model=self.model, features=self.features, **self.changes)
+
+
+def micro(model: str, feature: str, ram_bytes: int, l1d_bytes: int) -> Core:
+    """An Armv7E-M microcontroller; its fast memory stands where others have a cache."""
+    cpu = Cpu(
+        arch="armv7e-m",
+        model=model,
+        features=(feature,),
+        cores=1,
+        clock_mhz=100,
+        cache=Cache(l1d_bytes=l1d_bytes, l2_bytes=ram_bytes, line_bytes=32),
+        macs_per_cycle_f32=0.5,
+        macs_per_cycle_int8=1.0,
+    )
+    return Core(qemu=model, model=model, whole=cpu, system="qemu-system-arm")
 
 
 RV = ("+m", "+a", "+f", "+d", "+c")
@@ -67,6 +89,8 @@ CORES: Mapping[str, Core] = {
         features=(*RV, "+v"),
         changes={"vector_bits": 128, "macs_per_cycle_f32": 4.0, "macs_per_cycle_int8": 8.0},
     ),
+    "cortex-m4": micro("cortex-m4", "+vfp4d16sp", 256 << 10, 256 << 10),
+    "cortex-m7": micro("cortex-m7", "+fp-armv8d16", 512 << 10, 16 << 10),
 }
 
 
@@ -74,6 +98,8 @@ def emulator(core: Core) -> list[str]:
     """The locked QEMU for ``core``."""
     lock = lockfile.read(paths.data_dir() / "locks" / "trixie.lock.json")
     store = Store(cache=paths.cache_dir(), mirror=None, offline=False, progress=lambda *_: None)
+    if core.system:
+        return tools.tool(store, lock, core.system)
     profile = profiles.load(core.profile, paths.data_dir() / "targets")
     return tools.tool(store, lock, profile.emulator.system)
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from edgebuild.host import compiler, process
+from edgebuild.kernels import cputarget
 from edgebuild.model.profile import Cache, Cpu
 from edgebuild.planning.roofline import Machine
 
@@ -45,7 +46,7 @@ MACHINE = Machine(
 def compile_toy(model: Path, cpu: Cpu, out: Path, *, name: str) -> None:
     """What ``bundle.compile`` would do."""
     out.mkdir(parents=True, exist_ok=True)
-    flags = ["-O2", "-fPIC", "-fno-sanitize=undefined", "-target", f"{cpu.arch}-linux-musl"]
+    flags = ["-O2", "-fPIC", "-fno-sanitize=undefined", "-target", cputarget.triple(cpu).zig]
     if cpu.arch == "riscv64":
         flags.append("-mcmodel=medany")
     source = NATIVE / "toy_bundle.c"

@@ -8,7 +8,7 @@ import pytest
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.host import compiler, process
-from edgebuild.kernels import bundle, disassembly
+from edgebuild.kernels import bundle, cputarget, disassembly
 from edgebuild.model.profile import Cache, Cpu
 from edgebuild.pipeline import chapters
 
@@ -21,13 +21,17 @@ int32_t mixed(const uint8_t *a, const int8_t *b, int n) {
 float sum(const float *a, const float *b, int n) {
     float s = 0; for (int i = 0; i < n; i++) s += a[i] * b[i]; return s; }
 double either(double x, double y) { return x < y ? x : y / x; }
+#ifndef __wasm__
 _Float16 half(_Float16 a, _Float16 b) { return a * b + a; }
+#endif
 int add(int *p) { return __atomic_fetch_add(p, 3, __ATOMIC_SEQ_CST); }
 uint64_t bits(uint64_t x) { return __builtin_popcountll(x) + __builtin_ctzll(x); }
 uint64_t address(uint64_t x, uint64_t y) { return (x & ~y) + (y << 2) + (uint32_t)x; }
 """
 
 RV = ("+m", "+a", "+f", "+d", "+c")
+SP = ("+vfp4d16sp",)
+M55 = ("+mve_fp", "+fp-armv8d16")
 
 # arch, CPU that the object is compiled for, CPU that it is checked for, features found missing
 CASES = [
@@ -41,6 +45,15 @@ CASES = [
     ("riscv64", "generic-rv64", (*RV, "+v"), "generic-rv64", (*RV, "+v"), set()),
     ("riscv64", "generic-rv64", (*RV, "+zba", "+zbb"), "generic-rv64", RV, {"zba", "zbb"}),
     ("riscv64", "generic-rv64", (*RV, "+zfh"), "generic-rv64", RV, {"zfh"}),
+    ("armv7e-m", "cortex-m4", SP, "cortex-m4", SP, set()),
+    ("armv7e-m", "cortex-m4", SP, "cortex-m4", (), {"vfp2sp"}),
+    ("armv7e-m", "cortex-m4", SP, "cortex-m3", (), {"vfp2sp", "dsp"}),
+    ("armv7e-m", "cortex-m7", ("+fp-armv8d16",), "cortex-m4", SP, {"fp64", "fp_armv8d16"}),
+    ("armv7e-m", "cortex-m7", ("+fp-armv8d16",), "cortex-m7", ("+fp-armv8d16",), set()),
+    ("armv7e-m", "cortex-m55", M55, "cortex-m7", ("+fp-armv8d16",), {"mve", "lob"}),
+    ("wasm32", "generic", ("+simd128",), "generic", ("+simd128",), set()),
+    ("wasm32", "generic", ("+simd128",), "generic", (), {"simd128"}),
+    ("wasm32", "generic", ("+atomics",), "mvp", (), {"atomics"}),
     ("x86_64", "x86-64", (), "x86-64", (), set()),
     ("x86_64", "x86-64-v2", (), "x86-64", (), {"popcnt", "sse3", "sse4_1"}),
     ("x86_64", "x86-64-v3", (), "x86-64-v3", (), set()),
@@ -49,6 +62,8 @@ CASES = [
     ("x86_64", "znver5", (), "x86-64-v3", (), {"avx512f", "avx512vnni", "avxvnni"}),
     ("x86_64", "znver5", (), "znver5", (), set()),
 ]
+
+CORTEX_M3 = frozenset({"hwdiv", "thumb2"})
 
 # One instruction of each extension that plain C does not reach.
 ASSEMBLY = [
@@ -119,11 +134,13 @@ def cpu(arch: str, model: str, features: tuple[str, ...] = ()) -> Cpu:
 
 def compile_for(target: Cpu, source: Path) -> Path:
     """An object for ``target``."""
-    mcpu = target.model.replace("-", "_") + "".join(target.features)
+    added = (feature[0] + feature[1:].replace("-", "_") for feature in target.features)
+    mcpu = target.model.replace("-", "_") + "".join(added)
     out = source.with_suffix(".o")
+    triple = cputarget.triple(target).zig
     process.run(
         [
-            *(*compiler.zig(), "cc", "-target", f"{target.arch}-linux-musl", f"-mcpu={mcpu}"),
+            *(*compiler.zig(), "cc", "-target", triple, f"-mcpu={mcpu}"),
             *("-O3", "-ffast-math", "-fno-sanitize=undefined", "-c", source, "-o", out),
         ],
         what="compile",
@@ -147,11 +164,87 @@ def test_each_extension_is_known(tmp_path, arch, feature, instruction):
     source.write_text(f'__asm__("{instruction}");'.replace("\n", "\\n"))
     base = ("generic", ()) if arch == "aarch64" else ("generic-rv64", RV)
     plus = (*base[1], f"+{feature}")
-
     data = compile_for(cpu(arch, base[0], plus), source).read_bytes()
     found = disassembly.foreign(data, arch, disassembly.features(cpu(arch, *base)))
     assert feature in {each.feature for each in found}
     assert not disassembly.foreign(data, arch, disassembly.features(cpu(arch, base[0], plus)))
+
+
+THUMB = {
+    "dsp": (
+        "smlad r0, r1, r2, r3; smmlar r0, r1, r2, r3; sxtb16 r0, r1, ror #8; sxtab r0, r1, r2; "
+        "smlalbb r0, r1, r2, r3; umaal r0, r1, r2, r3; qadd r0, r1, r2; sadd8 r0, r1, r2; "
+        "pkhbt r0, r1, r2, lsl #3; ssat16 r0, #7, r1; sel r0, r1, r2; usad8 r0, r1, r2"
+    ),
+    "": (
+        "ssat r0, #8, r1; ssat r0, #8, r1, asr #3; sxth.w r8, r1; uxtb.w r0, r9; rev16.w r8, r1; "
+        "clz r0, r1; mla r0, r1, r2, r3; mls r0, r1, r2, r3; smlal r0, r1, r2, r3; bx lr; "
+        "umull r0, r1, r2, r3; lsl.w r0, r1, r2; ldrexb r0, [r1]; add.w r0, r1, r2, lsl #3; b.w .; "
+        "tbb [r0, r1]; sdiv r0, r1, r2"
+    ),
+    "vfp2sp": "vmla.f32 s0, s1, s2; vldr d0, [r0]; vmov s0, r0; vpush {d0-d3}; vcvt.f32.s32 s0, s1",
+    "vfp4d16sp": "vfma.f32 s0, s1, s2; vfms.f32 s0, s1, s2; vfnma.f32 s0, s1, s2",
+    "fp64": "vadd.f64 d0, d1, d2; vfma.f64 d0, d1, d2; vcvt.f64.s32 d0, s1",
+    "fp_armv8d16sp": "vrintz.f32 s0, s1; vmaxnm.f32 s0, s1, s2; vseleq.f32 s0, s1, s2",
+    "fp_armv8d16": "vmaxnm.f64 d0, d1, d2; vrintx.f64 d0, d1",
+    "acquire_release": "lda r0, [r1]; stlexb r0, r1, [r2]",
+    "lob": "dls lr, r0",
+    "8msecext": "bxns lr; sg",
+    "has_v8m_main": "tt r0, r1",
+    "has_v8_1m_main": "cset r0, eq",
+    "mve": "vadd.i32 q0, q1, q2; vldrw.u32 q0, [r0]",
+}
+
+
+@pytest.mark.parametrize("feature", sorted(THUMB))
+def test_each_extension_of_thumb_is_known(tmp_path, feature):
+    source = tmp_path / "one.c"
+    source.write_text(f'__asm__("{THUMB[feature]}");')
+    data = compile_for(cpu("armv7e-m", "cortex-m55", M55), source).read_bytes()
+    found = disassembly.foreign(data, "armv7e-m", CORTEX_M3)
+    count = len(THUMB[feature].split(";")) if feature else 0
+    assert [each.feature for each in found] == [feature] * count
+
+
+def test_constants_between_instructions_are_no_instructions(tmp_path):
+    source = tmp_path / "one.c"
+    source.write_text('__asm__("nop; .word 0xfb20fb20; .short 0x4704; nop; smlad r0, r1, r2, r3");')
+    data = compile_for(cpu("armv7e-m", "cortex-m4"), source).read_bytes()
+    found = disassembly.foreign(data, "armv7e-m", CORTEX_M3)
+    assert [(each.offset, each.feature) for each in found] == [(10, "dsp")]
+
+
+WASM_FUNCTION = bytes([0, 97, 115, 109, 1, 0, 0, 0, 10])
+
+
+@pytest.mark.parametrize(
+    ("code", "needed"),
+    [
+        ("41 00 2d 00 04 1a 0b", []),
+        ("41 00 fd 00 04 00 1a 0b", ["simd128"]),
+        ("fd 0c 00 01 02 03 04 05 06 07 08 09 0a 0b 0c 0d 0e 0f 1a 0b", ["simd128"]),
+        ("fd 54 44 00 03 07 1a 0b", ["simd128"]),
+        ("fd 93 02 1a 0b", ["relaxed_simd"]),
+        ("44 00 00 00 00 00 00 f0 3f fc 02 1a 0b", ["nontrapping_fptoint"]),
+        ("fc 0a 00 00 0b", ["bulk_memory"]),
+        ("fc 0f 00 0b", ["reference_types"]),
+        ("fc 7f 0b", ["unknown"]),
+        ("c0 1a 0b", ["sign_ext"]),
+        ("12 80 01 0b", ["tail_call"]),
+        ("02 40 0e 02 00 01 00 0b 0b", []),
+        ("1c 01 7f 0b", ["reference_types"]),
+        ("06 40 07 00 0b 0b", ["exception_handling", "exception_handling"]),
+        ("fe 10 02 00 0b", ["atomics"]),
+        ("28 42 01 08 1a 0b", []),
+        ("f5 0b", ["unknown"]),
+    ],
+)
+def test_webassembly(code, needed):
+    body = bytes([1, 1, 0x7F]) + bytes.fromhex(code)
+    section = bytes([1, len(body)]) + body
+    data = WASM_FUNCTION + bytes([len(section)]) + section
+    found = disassembly.foreign(data, "wasm32", frozenset())
+    assert [each.feature for each in found] == needed
 
 
 def test_bytes_that_are_no_instruction(tmp_path):
@@ -195,7 +288,14 @@ def test_the_build_looks_at_every_bundle(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"\x7fELF\x01\x01" + bytes(60), b"\x7fELF\x02\x01" + b"\xff" * 60]
+    "data",
+    [
+        b"",
+        b"\x7fELF\x01\x02" + bytes(60),
+        b"\x7fELF\x01\x01" + b"\xff" * 60,
+        b"\x7fELF\x02\x01" + b"\xff" * 60,
+        b"\0asm\x01\0\0\0\x0a\xff",
+    ],
 )
 def test_not_an_object(data):
     with pytest.raises(EdgebuildError) as error:

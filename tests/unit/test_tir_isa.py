@@ -20,6 +20,9 @@ from tests.unit import tir_helpers as h
         (h.A72, 128, 32, "smlal", True),
         (h.A76, 128, 32, "sdot", True),
         (h.RV64, 0, 32, "pairs", True),
+        (h.M4, 0, 32, "smlad", True),
+        (h.WASM, 128, 16, "dot16", False),
+        (h.cpu("wasm32", "generic", 0), 0, 16, "pairs", False),
         (h.cpu("riscv64", "generic-rv64", 128, "+m", "+f", "+d", "+v"), 128, 32, "widen", True),
     ],
 )

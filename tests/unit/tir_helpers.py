@@ -38,6 +38,8 @@ V3 = cpu("x86_64", "x86-64-v3", 256)
 VNNI = cpu("x86_64", "znver4", 512)
 A72 = cpu("aarch64", "cortex-a72", 128)
 A76 = cpu("aarch64", "cortex-a76", 128)
+M4 = cpu("armv7e-m", "cortex-m4", 0, "+vfp4d16sp")
+WASM = cpu("wasm32", "generic", 128, "+simd128")
 RV64 = cpu("riscv64", "generic-rv64", 0, "+m", "+a", "+f", "+d", "+c")
 
 

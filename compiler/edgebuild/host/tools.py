@@ -38,7 +38,7 @@ TOOLS: dict[str, _Tool] = {
     **_in("tools-qemu-aarch64", "qemu-aarch64", static=True),
     **_in("tools-qemu-riscv64", "qemu-riscv64", static=True),
     **_in("tools-qemu-x86", "qemu-system-x86_64", data=_QEMU_DATA),
-    **_in("tools-qemu-arm", "qemu-system-aarch64", data=_QEMU_DATA),
+    **_in("tools-qemu-arm", "qemu-system-aarch64", "qemu-system-arm", data=_QEMU_DATA),
     **_in("tools-qemu-riscv", "qemu-system-riscv64", data=_QEMU_DATA),
     **_in("python-host", "python3.13"),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,40 +27,55 @@ TIMEOUT_S = 600.0
 class Metal:
     """How one architecture's bare machine is linked and started.
 
-    ``image_base`` lies in its memory; ``start`` is assembly; ``machine`` and ``program`` are
-    QEMU's options, the last of which ends in the program's path and ``suffix``.
+    ``place`` are the linker's options that put it into the machine's memory; ``start`` is
+    assembly; ``machine`` and ``program`` are QEMU's options, the last of which ends in the
+    program's path and ``suffix``. ``boards``: the machine for a core, where no machine has all.
+    An instruction takes 2**``shift`` ns.
     """
 
     triple: str
-    image_base: str
+    place: tuple[str, ...]
     start: str
     flags: tuple[str, ...] = ()
     machine: tuple[str, ...]
     program: tuple[str, str] = ("-device", "loader,file=")
     suffix: str = ",cpu-num=0"
+    boards: Mapping[str, str] = field(default_factory=dict)
+    shift: int = 0
 
 
 MACHINES: Mapping[str, Metal] = {
     "aarch64": Metal(
         triple="aarch64-linux-musl",
-        image_base="0x40200000",
+        place=("-Wl,--image-base=0x40200000",),
         start="metal_aarch64.S",
-        machine=("-M", "virt"),
+        machine=("-M", "virt", "-m", "1G"),
     ),
     "riscv64": Metal(
         triple="riscv64-linux-musl",
-        image_base="0x80000000",
+        place=("-Wl,--image-base=0x80000000",),
         start="metal_riscv64.S",
         flags=("-mcmodel=medany",),  # code lies beyond what lui reaches
-        machine=("-M", "virt", "-bios", "none"),
+        machine=("-M", "virt", "-bios", "none", "-m", "1G"),
     ),
     "x86_64": Metal(
         triple="x86_64-linux-musl",
-        image_base="0x200000",
+        place=("-Wl,--image-base=0x200000",),
         start="metal_x86_64.S",
-        machine=("-M", "q35", "-no-reboot"),
+        machine=("-M", "q35", "-no-reboot", "-m", "1G"),
         program=("-kernel", ""),
         suffix="",
+    ),
+    "armv7e-m": Metal(
+        triple="thumb-freestanding-eabihf",
+        place=("-Wl,-T,metal_thumb.ld",),
+        start="metal_thumb.S",
+        flags=("-mcpu=cortex_m4",),
+        machine=("-semihosting-config", "enable=on,target=native"),
+        program=("-kernel", ""),
+        suffix="",
+        boards={"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"},
+        shift=7,
     ),
 }
 
@@ -125,16 +140,18 @@ def link(
     sources = paths.data_dir() / SOURCES
     target = out / f"{name}.{'profile' if profile else 'count'}.elf"
     objects = bench_build.parts(name, out) if profile else [out / f"{name}.o"]
-    inputs: list[str | Path] = [sources / "metal.c", sources / metal.start, *objects]
+    inputs = [sources / "metal.c", sources / metal.start, *objects]
     process.run(
         [
             *(*compiler.zig(), "cc", "-target", metal.triple, "-static", "-O2", "-fno-pie"),
             *("-fno-sanitize=undefined", "-fno-stack-protector"),
-            *(f"-Wl,--image-base={metal.image_base}", "-Wl,-e,metal_start", "-Wl,--gc-sections"),
+            *(*metal.place, "-Wl,-e,metal_start", "-Wl,--gc-sections"),
             *(*metal.flags, *_definitions(name, card), *(["-DEDGE_PROFILE"] if profile else [])),
-            *(*inputs, "-o", target),
+            *[path.absolute() for path in inputs],
+            *("-o", target.absolute()),
         ],
         what=f"link the instruction count of {name}",
+        cwd=sources,
     )
     return target
 
@@ -162,9 +179,11 @@ def execute(program: Path, arch: str, emulator: Sequence[str], qemu_cpu: str) ->
     """Run ``program`` to its end. Raises E283."""
     metal = MACHINES[arch]
     option, prefix = metal.program
+    board = ["-M", metal.boards[qemu_cpu]] if qemu_cpu in metal.boards else []
     answer = process.run(
         [
-            *(*emulator, *metal.machine, "-cpu", qemu_cpu, "-m", "1G", "-icount", "shift=0"),
+            *(*emulator, *metal.machine, *board, "-cpu", qemu_cpu),
+            *("-icount", f"shift={metal.shift}"),
             *("-nodefaults", "-display", "none", "-serial", "stdio"),
             *(option, f"{prefix}{program}{metal.suffix}"),
         ],

@@ -22,7 +22,7 @@ from edgebuild.model.profile import Cpu
 LIMIT_S = 1800
 
 _C_FLAGS = (
-    "-O2", "-std=c11", "-fPIC", "-fno-sanitize=undefined", "-fno-stack-protector",
+    "-O2", "-std=c11", "-fno-sanitize=undefined", "-fno-stack-protector",
     "-fno-asynchronous-unwind-tables", "-ffunction-sections",
 )  # fmt: skip
 
@@ -90,17 +90,20 @@ def raise_error(path: Path) -> None:
 
 def _link(cpu: Cpu, work: Path, name: str) -> None:
     """Compile driver and data, and join everything into one relocatable object."""
-    _zig_cc(cpu, work, f"{name}.driver.c", "driver.o", *_C_FLAGS)
+    triple = cputarget.triple(cpu)
+    pic = "-fPIC" if triple.pic else "-fno-pic"
+    _zig_cc(cpu, work, f"{name}.driver.c", "driver.o", *_C_FLAGS, pic)
     found: dict[str, Any] = json.loads((work / f"{name}.card.json").read_bytes())
     parts = [work / "driver.o", work / f"{name}.kernels.o"]
     found["code_bytes"] = sum(elf.code_bytes(part.read_bytes()) for part in parts)
     (work / f"{name}.json").write_bytes(card.encode(found))
     (work / "card").write_bytes(card.compact(found) + b"\0")
-    (work / "data.s").write_text(_data(name, (work / "card").stat().st_size - 1))
+    sizes = (work / f"{name}.constants").stat().st_size, (work / "card").stat().st_size
+    (work / "data.s").write_text(_data(name, triple, *sizes))
     _zig_cc(cpu, work, "data.s", f"{name}.data.o")
     process.run(
         [
-            *compiler.zig(), "ld.lld", "-r", "-o", f"{name}.o",
+            *compiler.zig(), triple.linker, "-r", "-o", f"{name}.o",
             "driver.o", f"{name}.kernels.o", f"{name}.data.o",
         ],
         what=f"join the objects of {name}",
@@ -121,23 +124,27 @@ def _zig_cc(cpu: Cpu, work: Path, source: str, target: str, *flags: str) -> None
     )  # fmt: skip
 
 
-def _data(name: str, card_bytes: int) -> str:
-    """Assembly that takes the constants and the card in as they are."""
-    return f"""\
-.section .rodata.edge_{name}_constants,"a"
-.balign 64
-.globl edge_{name}_constants
-.hidden edge_{name}_constants
-edge_{name}_constants:
-.incbin "{name}.constants"
-.byte 0
-.section .rodata.edge_{name}_card,"a"
-.globl edge_{name}_card
-edge_{name}_card:
-.incbin "card"
-.balign 8
-.globl edge_{name}_card_bytes
-edge_{name}_card_bytes:
-.quad {card_bytes}
-.section .note.GNU-stack,"",%progbits
-"""
+def _data(name: str, triple: cputarget.Triple, constants_bytes: int, card_bytes: int) -> str:
+    """Assembly that takes the constants and the card, with its final zero, in as they are."""
+    word = ".8byte" if triple.pointer_bytes == 8 else ".4byte"
+    wasm = triple.linker == "wasm-ld"
+    read_only, kind = ('"",@', "@object") if wasm else ('"a"', "%object")
+    parts = [
+        ("constants", f'.incbin "{name}.constants"\n.byte 0', constants_bytes + 1, 64),
+        ("card", '.incbin "card"', card_bytes, 1),
+        ("card_bytes", f"{word} {card_bytes - 1}", triple.pointer_bytes, 8),
+    ]
+    lines = [] if wasm else ['.section .note.GNU-stack,"",%progbits']
+    for what, content, size, alignment in parts:
+        symbol = f"edge_{name}_{what}"
+        lines += [
+            f".section .rodata.{symbol},{read_only}",
+            f".type {symbol},{kind}",
+            f".globl {symbol}",
+            *([f".hidden {symbol}"] if what == "constants" else []),
+            f".balign {alignment}",
+            f"{symbol}:",
+            content,
+            f".size {symbol}, {size}",
+        ]
+    return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.errors.kernels import CHECK_FAILED
-from edgebuild.host import compiler, process
+from edgebuild.host import compiler, paths, process
 from edgebuild.kernels import checkprogram, cputarget, importer, interpreter
 from edgebuild.kernels.bundle import child
 from edgebuild.kernels.optimise import rewrite
@@ -112,15 +112,24 @@ def build(bundle_dir: Path, card: dict[str, Any], cpu: Cpu, folder: Path) -> Pat
         what=f"compile the check of {name}",
         cwd=folder,
     )  # fmt: skip
+    bundle_object = (bundle_dir / f"{name}.o").absolute()
     process.run(
-        [
-            *compiler.zig(), "ld.lld", "-static", "--gc-sections", "check.o",
-            (bundle_dir / f"{name}.o").absolute(), "-o", "check",
-        ],
+        [*compiler.zig(), *_linker(cpu.arch, triple), "check.o", bundle_object, "-o", "check"],
         what=f"link the check of {name}",
         cwd=folder,
-    )  # fmt: skip
+    )
     return folder / "check"
+
+
+def _linker(arch: str, triple: cputarget.Triple) -> list[str | Path]:
+    """How the check program is linked. A bare board needs a start, and the compiler's runtime."""
+    if arch == "wasm32":
+        return [triple.linker, "--no-entry"]
+    if arch == "armv7e-m":
+        board = paths.data_dir() / "runtime" / "native" / "bench"
+        command: list[str | Path] = ["cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}"]
+        return [*command, f"-Wl,-T,{board / 'metal_thumb.ld'}", board / "metal_thumb.S"]
+    return [triple.linker, "-static", "--gc-sections"]
 
 
 def run(

@@ -56,6 +56,45 @@ static long call3(long number, long a, long b, long c) {
   __asm__ volatile("ecall" : "+r"(a0) : "r"(a7), "r"(a1), "r"(a2) : "memory");
   return a0;
 }
+#elif defined(__arm__) /* metal_thumb.S started it: a serial line, and semihosting to end */
+#define READ 0
+#define WRITE 1
+#define EXIT 2
+static void begin(void);
+int main(void) {
+  begin();
+  return 0;
+}
+static long call3(long number, long a, long b, long c) {
+  volatile uint32_t *const uart = (volatile uint32_t *)0x40004000;
+  (void)a, (void)c;
+  if (number == EXIT) {
+    register long r0 __asm__("r0") = 0x18, r1 __asm__("r1") = 0x20026;
+    __asm__ volatile("bkpt #0xab" : : "r"(r0), "r"(r1) : "memory");
+  }
+  while (number == READ ? !(uart[1] & 2) : uart[1] & 1) {}
+  if (number == READ) *(byte *)b = (byte)uart[0];
+  else uart[0] = *(const byte *)b;
+  return 1;
+}
+#elif defined(__wasm__)
+#define READ 0
+#define WRITE 1
+#define EXIT 2
+#define WASI(name) __attribute__((import_module("wasi_snapshot_preview1"), import_name(name)))
+typedef struct { const void *at; size_t size; } part;
+WASI("fd_read") int wasi_read(int file, const part *parts, int count, size_t *done);
+WASI("fd_write") int wasi_write(int file, const part *parts, int count, size_t *done);
+WASI("proc_exit") _Noreturn void wasi_exit(int code);
+static void begin(void);
+__attribute__((export_name("_start"))) void start(void) { begin(); }
+static long call3(long number, long a, long b, long c) {
+  part whole = {(const void *)b, (size_t)c};
+  size_t done = 0;
+  if (number == EXIT) wasi_exit(0);
+  int error = (number == READ ? wasi_read : wasi_write)((int)a, &whole, 1, &done);
+  return error ? -1 : (long)done;
+}
 #endif
 
 void *memcpy(void *to, const void *from, size_t size) {
@@ -134,7 +173,12 @@ static int checked(void) {
   return 0;
 }
 
-__attribute__((used)) void begin(void) {
+#if !defined(__arm__) && !defined(__wasm__)
+__attribute__((used))
+#else
+static
+#endif
+void begin(void) {
   byte status = (byte)checked();
   put(&status, 1);
   place(0, 0);

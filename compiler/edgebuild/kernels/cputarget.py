@@ -14,13 +14,16 @@ class Triple:
     """``llvm``: the code generator's triple; ``abi``: its float ABI where it must be said.
 
     ``zig`` and ``zig_cpu`` compile the C driver: the architecture's baseline, as nothing there
-    gains from a newer one.
+    gains from a newer one. ``linker`` joins objects. ``pic``: code that may be loaded anywhere.
     """
 
     llvm: str
     abi: str
     zig: str
     zig_cpu: str
+    linker: str = "ld.lld"
+    pic: bool = True
+    pointer_bytes: int = 8
 
 
 _TRIPLES = {
@@ -30,6 +33,23 @@ _TRIPLES = {
     ),
     "riscv64": Triple(
         llvm="riscv64-linux-gnu", abi="lp64d", zig="riscv64-linux-musl", zig_cpu="baseline_rv64"
+    ),
+    "armv7e-m": Triple(
+        llvm="thumbv7em-unknown-none-eabihf",
+        abi="",
+        zig="thumb-freestanding-eabihf",
+        zig_cpu="cortex_m4",
+        pic=False,
+        pointer_bytes=4,
+    ),
+    "wasm32": Triple(
+        llvm="wasm32-unknown-unknown",
+        abi="",
+        zig="wasm32-freestanding",
+        zig_cpu="generic",
+        linker="wasm-ld",
+        pic=False,
+        pointer_bytes=4,
     ),
 }
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """No instruction beyond the profile's CPU: every word of machine code is looked at.
 
-AArch64 and RISC-V words are told apart by tables; x86 is decoded by iced-x86, which knows the
-CPUID bits of every instruction. What a CPU has comes from zig, whose LLVM is the authority on
-which features a model implies.
+AArch64, RISC-V, Thumb and WebAssembly are told apart by tables; x86 is decoded by iced-x86, which
+knows the CPUID bits of every instruction. What a CPU has comes from zig, whose LLVM is the
+authority on which features a model implies.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from typing import Any
 
 import iced_x86
 
-from edgebuild.errors.kernels import FOREIGN_INSTRUCTION, NOT_AN_OBJECT
+from edgebuild.errors.kernels import FOREIGN_INSTRUCTION
 from edgebuild.host import compiler, process
+from edgebuild.kernels import cputarget, isa_thumb, isa_wasm
+from edgebuild.kernels.elf import executable_sections
 from edgebuild.kernels.isa_tables import AARCH64, RISCV64, Row
 from edgebuild.model.profile import Cpu
 
@@ -77,11 +79,12 @@ def check(path: Path, cpu: Cpu) -> None:
 
 def features(cpu: Cpu) -> frozenset[str]:
     """Every LLVM feature that ``cpu`` has, those of its model included."""
-    name = "_".join(cpu.model.split("-")) + "".join(cpu.features)
+    added = (feature[0] + feature[1:].replace("-", "_") for feature in cpu.features)
+    name = cpu.model.replace("-", "_") + "".join(added)
     told = process.run(
         [
             *(*compiler.zig(), "build-exe", "--show-builtin"),
-            *("-target", f"{cpu.arch}-linux-musl", f"-mcpu={name}"),
+            *("-target", cputarget.triple(cpu).zig, f"-mcpu={name}"),
         ],
         what=f"look up the features of {cpu.model}",
     ).text
@@ -91,7 +94,7 @@ def features(cpu: Cpu) -> frozenset[str]:
 
 
 def foreign(data: bytes, arch: str, has: frozenset[str]) -> list[Foreign]:
-    """The instructions in ELF file ``data`` that need a feature not in ``has``."""
+    """The instructions in object file ``data`` that need a feature not in ``has``."""
     scan = SCANNERS[arch]
     return [
         Foreign(section=section, offset=offset, code=instruction, feature=feature)
@@ -100,27 +103,6 @@ def foreign(data: bytes, arch: str, has: frozenset[str]) -> list[Foreign]:
         for feature in needed
         if feature not in has
     ]
-
-
-def executable_sections(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of each section with code. Source: System V ABI, chapter 4 (ELF64).
-
-    Raises E285 for what is no 64-bit little-endian ELF file.
-    """
-    if data[:6] != b"\x7fELF\x02\x01" or len(data) < 64:
-        raise NOT_AN_OBJECT("not a 64-bit little-endian ELF file")
-    try:
-        (table,) = struct.unpack_from("<Q", data, 40)
-        size, count, names = struct.unpack_from("<HHH", data, 58)
-        headers = [struct.unpack_from("<IIQQQQ", data, table + size * i) for i in range(count)]
-    except (struct.error, OverflowError, IndexError) as error:
-        raise NOT_AN_OBJECT("the section table lies outside of the file") from error
-    strings = headers[names][4] if count else 0
-    for name, kind, flags, _address, offset, length in headers:
-        if kind == 1 and flags & 4:  # SHT_PROGBITS, SHF_EXECINSTR
-            start = strings + name
-            label = data[start : data.index(b"\0", start)].decode("ascii", "replace")
-            yield label, data[offset : offset + length]
 
 
 Scan = Iterator[tuple[int, bytes, Sequence[str]]]
@@ -176,4 +158,6 @@ SCANNERS: Mapping[str, Callable[[bytes], Scan]] = {
     "x86_64": _x86,
     "aarch64": lambda code: _words(code, AARCH64),
     "riscv64": _riscv,
+    "armv7e-m": isa_thumb.scan,
+    "wasm32": isa_wasm.scan,
 }

@@ -24,7 +24,9 @@ class Cache:
 class Cpu:
     """The processor, as kernels and compilers see it."""
 
-    arch: str = field(metadata=doc("Instruction set: x86_64, aarch64 or riscv64."))
+    arch: str = field(
+        metadata=doc("x86_64, aarch64 or riscv64; kernels also for armv7e-m and wasm32.")
+    )
     model: str = field(metadata=doc("LLVM's name for the core, for instance cortex-a72."))
     features: tuple[str, ...] = field(
         default=(),

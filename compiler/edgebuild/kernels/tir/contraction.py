@@ -27,6 +27,8 @@ from edgebuild.kernels.tir.scalars import Point, Programs
 
 #: Independent chains of additions that hide the latency of a multiply-add.
 CHAINS = 8
+#: Of the 14 registers that Thumb has, those that a tile of words may fill.
+WORDS = 10
 #: Steps written out in the innermost loop.
 UNROLL = 4
 
@@ -98,6 +100,7 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
     limit = 4 if rows > 2 else max(1, min(8, registers(isa, how) // cost // (rows + 2)))
     # a wide accumulator or a pair takes the room of two
     limit = max(1, limit // 2) if cost > 1 or how.paired else limit
+    limit = 1 if how.halves and rows > 2 else limit
     if total <= limit:
         return Split(channels=channels, lanes=how.lanes, vectors=total)
     best = min(range(limit, max(1, limit // 2) - 1, -1), key=lambda v: -total % v)
@@ -106,6 +109,8 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
 
 def registers(isa: Isa, how: Form) -> int:
     """Registers that a tile may fill. Integers without vectors share theirs with addresses."""
+    if how.halves:
+        return WORDS
     return isa.registers // 2 if how.paired else isa.registers
 
 
@@ -206,7 +211,8 @@ def pack(natural: Array, how: Form, cut: Split, walk: Walk, groups: int) -> Arra
     for g in range(groups):
         for first in range(0, cut.total, cut.vectors):
             block = w[g, first : first + cut.vectors]
-            parts.append(block.transpose(2, 3, 0, 1, 4).reshape(-1))
+            order = (2, 3, 0, 4, 1) if how.halves else (2, 3, 0, 1, 4)
+            parts.append(block.transpose(order).reshape(-1))
     return np.concatenate(parts) if parts else w.reshape(-1)
 
 
@@ -224,7 +230,7 @@ class Sums:
         """The sums of ``rows``: number row * vectors + vector."""
         w, count = self._frame.w, rows.count * vectors
         chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
-        chains = min(chains, max(1, self._walk.steps))
+        chains = 1 if self._form.halves else min(chains, max(1, self._walk.steps))
         dtype, lanes = self._steps.accumulator
         sums = w.registers(dtype, lanes, count * chains, "sum")
         for m in range(rows.count):

@@ -20,6 +20,7 @@ from edgebuild.kernels.specs import Conv2d, Depthwise2d, Spec
 from edgebuild.kernels.tir.constants import ALIGNMENT, Array, Block
 from edgebuild.kernels.tir.emit import Expr, Index, Memory, Writer, const, dtype_of
 from edgebuild.kernels.tir.isa import Isa
+from edgebuild.kernels.tir.narrow import narrowed
 from edgebuild.kernels.tir.scalars import Programs
 
 
@@ -75,6 +76,7 @@ class Frame:
         number = len(self.kernel.phases)
         symbol = self.kernel.name if number == 0 else f"{self.kernel.name}_{number}"
         func = self.w.function(symbol, noalias=self._noalias)
+        func = narrowed(func) if self.isa.narrow else func
         self.kernel.phases.append(Phase(func=func, symbol=symbol, tasks=self.tasks))
 
 

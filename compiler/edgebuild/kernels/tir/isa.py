@@ -14,13 +14,20 @@ import tvm
 from edgebuild.model.profile import Cpu
 
 #: How int8 products are summed; see ``products.py``.
-Products: TypeAlias = Literal["vnni", "pmaddwd", "sdot", "smlal", "widen", "pairs"]
+Products: TypeAlias = Literal[
+    "vnni", "pmaddwd", "dot16", "sdot", "smlal", "widen", "pairs", "smlad"
+]
 
 _TRIPLES = {
     "x86_64": "x86_64-unknown-linux-musl",
     "aarch64": "aarch64-unknown-linux-musl",
     "riscv64": "riscv64-unknown-linux-musl",
+    "armv7e-m": "thumbv7em-unknown-none-eabihf",
+    "wasm32": "wasm32-unknown-unknown",
 }
+
+
+NARROW = ("armv7e-m", "wasm32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +45,11 @@ class Isa:
     l2_bytes: int
 
     @property
+    def narrow(self) -> bool:
+        """Whether pointers have 32 bits."""
+        return self.arch in NARROW
+
+    @property
     def lanes(self) -> int:
         """32-bit lanes of one vector register; 1 without a vector unit."""
         return max(1, self.vector_bits // 32)
@@ -51,13 +63,17 @@ def target(cpu: Cpu) -> Any:
     }  # fmt: skip
     if cpu.arch == "riscv64":
         description["mabi"] = "lp64d"
+    if cpu.arch in NARROW:
+        description["vector-width"] = 128  # what TVM takes anyway, with a warning
     return tvm.target.Target(description)
 
 
 def _features(cpu: Cpu) -> tuple[str, ...]:
     # LLVM keeps to 256 bits on most x86 cores unless told; the profile's width is the rule here.
     wide = ("-prefer-256-bit",) if cpu.arch == "x86_64" and cpu.vector_bits >= 512 else ()
-    return (*cpu.features, *wide)
+    # LLVM gives these cores the largest floating-point unit; the profile says which one is there
+    bare = ("-fpregs",) if cpu.arch == "armv7e-m" else ()
+    return (*bare, *cpu.features, *wide)
 
 
 def of(cpu: Cpu) -> Isa:
@@ -67,7 +83,7 @@ def of(cpu: Cpu) -> Isa:
     return Isa(
         arch=cpu.arch, vector_bits=bits,
         registers=_registers(cpu.arch, bits),
-        fma=cpu.arch != "x86_64" or "fma" in has,
+        fma=cpu.arch not in ("x86_64", "wasm32") or "fma" in has,
         products=_products(cpu.arch, bits, has),
         byte_permute=cpu.arch != "x86_64" or "avx512vbmi" in has,
         cores=max(1, cpu.cores), l1_bytes=cpu.cache.l1d_bytes, l2_bytes=cpu.cache.l2_bytes,
@@ -76,7 +92,7 @@ def of(cpu: Cpu) -> Isa:
 
 _ASKED = (
     "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
-    "avx512vbmi", "avxvnni", "neon", "dotprod", "v",
+    "avx512vbmi", "avxvnni", "neon", "dotprod", "v", "simd128",
 )  # fmt: skip
 
 
@@ -97,13 +113,16 @@ def _vector_bits(cpu: Cpu, has: frozenset[str]) -> int:
         most = 512 if wide else 256 if "avx2" in has else 128
     elif cpu.arch == "aarch64":
         most = 128
+    elif cpu.arch == "wasm32":
+        most = 128 if "simd128" in has else 0
     else:
         most = 128 if "v" in has else 0
     return min(most, cpu.vector_bits or most)
 
 
 def _registers(arch: str, bits: int) -> int:
-    if arch == "x86_64" and bits < 512:
+    # a WebAssembly engine keeps its values in the registers of whatever it runs on
+    if arch == "wasm32" or (arch == "x86_64" and bits < 512):
         return 16
     return 32
 
@@ -114,4 +133,8 @@ def _products(arch: str, bits: int, has: frozenset[str]) -> Products:
         return "vnni" if vnni else "pmaddwd"
     if arch == "aarch64":
         return "sdot" if "dotprod" in has else "smlal"
+    if arch == "armv7e-m":
+        return "smlad"
+    if arch == "wasm32" and bits:
+        return "dot16"
     return "widen" if bits else "pairs"

@@ -34,6 +34,7 @@ class Form:
     bias: int = 0  # added to each element of the left side when it is prepared
     block: int = 1  # steps whose left side is loaded at once, as one vector
     paired: bool = False  # two accumulators share one 64-bit register
+    halves: bool = False  # operands are words of two 16-bit numbers; weights [step][group][lane]
 
     @property
     def prepared(self) -> bool:
@@ -44,10 +45,12 @@ class Form:
 _FORMS = {
     "vnni": Form(group=4, lanes=0, source="int8", bias=128),
     "pmaddwd": Form(group=2, lanes=0, source="int16"),
+    "dot16": Form(group=2, lanes=0, source="int16"),
     "sdot": Form(group=4, lanes=4, source="int8", block=4),
     "smlal": Form(group=1, lanes=8, source="int16", block=8),
     "widen": Form(group=1, lanes=0, source="int8"),
     "pairs": Form(group=1, lanes=2, source="int8", paired=True),
+    "smlad": Form(group=2, lanes=2, source="int16", halves=True),
 }
 
 
@@ -60,7 +63,7 @@ def form(isa: Isa, dtype: str) -> Form:
     lanes = found.lanes or isa.lanes
     return Form(
         group=found.group, lanes=lanes, source=found.source, bias=found.bias,
-        block=found.block, paired=found.paired,
+        block=found.block, paired=found.paired, halves=found.halves,
     )  # fmt: skip
 
 
@@ -90,6 +93,8 @@ class Steps:
 
     def _one(self, memory: Memory, at: Index) -> Expr:
         f, w = self._form, self._w
+        if f.halves:
+            return w.let(bits(memory.load(at, f.source, 2), "int32", 1), "a")
         if f.paired:
             return w.let(cast(memory.load(at, f.source), "int64"), "a")
         if f.group == 1:
@@ -100,15 +105,30 @@ class Steps:
     def right(self, memory: Memory, at: Index, dtype: str) -> Expr:
         """One vector of packed weights from element ``at`` on."""
         f = self._form
+        if f.halves:
+            return self._halves(memory, at)
         if f.paired:
             low, high = (cast(memory.load(at + i, dtype), "int64") for i in (0, 1))
             return self._w.let(low + (high << const(32, "int64")), "b")
         loaded = memory.load(at, dtype, f.lanes * f.group)
         return self._w.let(cast(loaded, f.source) if f.source == "int16" else loaded, "b")
 
+    def _halves(self, memory: Memory, at: Index) -> Expr:
+        """Two words of two products' weights each, of four weights from ``at`` on."""
+        word = self._w.let(bits(memory.load(at, "int8", 4), "int32", 1))
+        turned = llvm("int32", 1, "llvm.fshr", word, word, const(8, "int32"))
+        words = (llvm("int32", 1, "llvm.arm.sxtb16", x) for x in (word, turned))
+        return self._w.let(shuffle([self._w.let(x) for x in words], [0, 1]), "b")
+
     def add(self, accumulator: Expr, a: Expr, b: Expr) -> Expr:
         """accumulator + the products of one step."""
         lanes, bits_ = self._form.lanes, self._isa.vector_bits
+        if self._form.halves:
+            parts = []
+            for lane in range(lanes):
+                word, old = (shuffle([v], [lane]) for v in (b, accumulator))
+                parts.append(self._w.let(llvm("int32", 1, "llvm.arm.smlad", a, word, old)))
+            return shuffle(parts, list(range(lanes)))
         if self._form.paired:
             return accumulator + a * b
         if self._kind == "float":
@@ -120,6 +140,8 @@ class Steps:
         if self._kind == "pmaddwd":
             name = {128: "sse2.pmadd.wd", 256: "avx2.pmadd.wd", 512: "avx512.pmaddw.d.512"}[bits_]
             return accumulator + llvm("int32", lanes, f"llvm.x86.{name}", a, b)
+        if self._kind == "dot16":
+            return accumulator + llvm("int32", lanes, "llvm.wasm.dot", a, b)
         if self._kind == "sdot":
             return llvm("int32", lanes, "llvm.aarch64.neon.sdot", accumulator, a, b)
         return accumulator + cast(a, "int32") * cast(b, "int32")
