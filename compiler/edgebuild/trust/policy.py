@@ -6,21 +6,19 @@ An unknown key is an error: a mistyped requirement would otherwise require nothi
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edgebuild.config import decode as toml
 from edgebuild.errors import EdgebuildError
 from edgebuild.errors.trust import POLICY_INVALID
 
-LIMIT_BYTES = 64 * 1024
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _VERSION = re.compile(r"\d+(\.\d+)*")
+_WORDS = {_DIGEST: "64 lower-case hexadecimal digits", _VERSION: "a version such as 0.1"}
 
 
 def _doc(text: str) -> dict[str, str]:
@@ -54,35 +52,24 @@ class Policy:
 def load(path: Path) -> Policy:
     """Read a policy file. Raises E504."""
     try:
-        with path.open("rb") as file:
-            data = file.read(LIMIT_BYTES + 1)
-    except OSError as error:
-        raise POLICY_INVALID(f"it cannot be read: {error.strerror}", where=str(path)) from error
-    if len(data) > LIMIT_BYTES:
-        raise POLICY_INVALID(f"it is larger than {LIMIT_BYTES} bytes", where=str(path))
-    try:
-        table = tomllib.loads(data.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise POLICY_INVALID(f"it is not TOML: {error}", where=str(path)) from error
-    return decode(table, where=str(path))
+        return decode(toml.read_toml(path), where=str(path))
+    except EdgebuildError as error:
+        raise POLICY_INVALID(error.message, where=error.where, hint=error.hint) from error
 
 
 def decode(table: Mapping[str, Any], *, where: str) -> Policy:
-    """Turn a parsed table into a policy. Raises E504."""
-    known = {entry.name for entry in dataclasses.fields(Policy)}
-    for name in table:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known keys: {sorted(known)}"
-            raise POLICY_INVALID(f"unknown key '{name}'", where=where, hint=hint)
-    return Policy(
-        builder=_text(table, "builder", where),
-        target=_text(table, "target", where),
-        models=_digests(table, "models", where),
-        keys=_digests(table, "keys", where),
-        lock=_digest(table, "lock", where),
-        minimum_version=_version(table, "minimum_version", where),
-    )
+    """Turn a parsed table into a policy. Raises E004, E006 or E504."""
+    policy = toml.decode(Policy, table, where=where)
+    if "" in (policy.builder, policy.target):
+        raise POLICY_INVALID("an empty text requires nothing: leave the key out", where=where)
+    if policy.lock is not None:
+        _check(_DIGEST, "lock", (policy.lock,), where)
+    if policy.minimum_version is not None:
+        _check(_VERSION, "minimum_version", (policy.minimum_version,), where)
+    for key, digests in (("models", policy.models), ("keys", policy.keys)):
+        if digests is not None:
+            _check(_DIGEST, key, digests or ("",), where)
+    return policy
 
 
 def version_tuple(text: str) -> tuple[int, ...]:
@@ -91,38 +78,7 @@ def version_tuple(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in match.group().split(".")) if match else ()
 
 
-def _text(table: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = table.get(key)
-    if value is not None and (not isinstance(value, str) or not value):
-        raise _wrong(key, "a string", where)
-    return value
-
-
-def _version(table: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = _text(table, key, where)
-    if value is not None and not _VERSION.fullmatch(value):
-        raise _wrong(key, "a version such as 0.1", where)
-    return value
-
-
-def _digest(table: Mapping[str, Any], key: str, where: str) -> str | None:
-    value = _text(table, key, where)
-    if value is not None and not _DIGEST.fullmatch(value):
-        raise _wrong(key, "64 lower-case hexadecimal digits", where)
-    return value
-
-
-def _digests(table: Mapping[str, Any], key: str, where: str) -> tuple[str, ...] | None:
-    value = table.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, list) or not value:
-        raise _wrong(key, "a list of SHA-256 digests", where)
-    for item in value:
-        if not isinstance(item, str) or not _DIGEST.fullmatch(item):
-            raise _wrong(key, "a list of digests of 64 lower-case hexadecimal digits", where)
-    return tuple(value)
-
-
-def _wrong(key: str, expected: str, where: str) -> EdgebuildError:
-    return POLICY_INVALID(f"'{key}' must be {expected}", where=where)
+def _check(wanted: re.Pattern[str], key: str, values: tuple[str, ...], where: str) -> None:
+    for value in values:
+        if not wanted.fullmatch(value):
+            raise POLICY_INVALID(f"'{key}' must be {_WORDS[wanted]}, not '{value}'", where=where)
