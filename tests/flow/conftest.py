@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from edgebuild.errors import EdgebuildError
+from edgebuild.host import lockfile, mirrors, paths
+from edgebuild.host.store import Store
+from edgebuild.model.lock import Lock
 from tests.flow import releases
 
 
@@ -20,3 +24,17 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path
 def release(run_folder: Path) -> Callable[[str], Path]:
     """Ask for the release of a target."""
     return lambda target: releases.shared(run_folder, target)
+
+
+@pytest.fixture(scope="session")
+def lock() -> Lock:
+    return lockfile.read(paths.data_dir() / "locks/trixie.lock.json")
+
+
+@pytest.fixture(scope="session")
+def store() -> Store:
+    try:
+        mirrors.mirrors(None)
+    except EdgebuildError as error:
+        pytest.skip(f"no mirror: {error.message}")
+    return Store(cache=paths.cache_dir())

@@ -7,8 +7,7 @@ import platform
 
 import pytest
 
-from edgebuild.errors import EdgebuildError
-from edgebuild.host import lockfile, mirrors, paths, process, tools
+from edgebuild.host import lockfile, paths, process, tools
 from edgebuild.host.store import Store
 from edgebuild.model.lock import Lock
 from edgebuild.trust import lockfile as making
@@ -17,20 +16,6 @@ pytestmark = pytest.mark.slow
 
 # What makes a program say who it is and end; the others know --version.
 ASKED = {"mke2fs": ["-V"], "debugfs": ["-V"], "e2fsck": ["-V"], "dump.erofs": ["-V"]}
-
-
-@pytest.fixture(scope="module")
-def lock() -> Lock:
-    return lockfile.read(paths.data_dir() / "locks" / "trixie.lock.json")
-
-
-@pytest.fixture(scope="module")
-def store() -> Store:
-    try:
-        mirrors.mirrors(None)
-    except EdgebuildError as error:
-        pytest.skip(f"no mirror: {error.message}")
-    return Store(cache=paths.cache_dir())
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the lock has tools for amd64")

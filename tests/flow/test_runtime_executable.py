@@ -23,8 +23,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from edgebuild.errors import EdgebuildError
-from edgebuild.host import lockfile, mirrors, paths, tools
+from edgebuild.host import paths, tools
 from edgebuild.host.store import Store
 from edgebuild.model.lock import Lock
 from edgebuild.model.profile import Cache, Cpu
@@ -104,20 +103,6 @@ class Built:
         assert done.returncode == len(arguments), done.stderr.decode()
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
-
-
-@pytest.fixture(scope="session")
-def lock() -> Lock:
-    return lockfile.read(paths.data_dir() / "locks/trixie.lock.json")
-
-
-@pytest.fixture(scope="session")
-def store() -> Store:
-    try:
-        mirrors.mirrors(None)
-    except EdgebuildError as error:
-        pytest.skip(f"no mirror: {error.message}")
-    return Store(cache=paths.cache_dir())
 
 
 def cpu(deb_arch: str) -> Cpu:
@@ -334,64 +319,6 @@ def test_relinking_gives_the_released_file(built: Built, store: Store, lock: Loc
     script = built.folder / "gateway.relink/relink.sh"
     subprocess.run(["sh", str(script), str(again)], env=environment, check=True)
     assert again.read_bytes() == built.executable.read_bytes()
-
-
-ASKS_FOR_THE_CPU = """
-#include <stdio.h>
-#include "cpu.h"
-int main(void) { edge_require_cpu(); return puts("runs") < 0; }
-"""
-
-
-@pytest.mark.parametrize(
-    ("deb_arch", "mcpu", "emulator", "emulated", "missing"),
-    [
-        ("amd64", "x86_64_v4", None, "", None),
-        ("arm64", "cortex_a72+dotprod", "qemu-aarch64", "cortex-a72", "dotprod;"),
-        ("arm64", "cortex_a72+dotprod", "qemu-aarch64", "max", ""),
-        ("arm64", "cortex_a72+lse+fullfp16", "qemu-aarch64", "cortex-a72", "lse, fp16;"),
-        ("riscv64", "baseline_rv64+v", "qemu-riscv64", "rv64,v=false", "v;"),
-        ("riscv64", "baseline_rv64+v", "qemu-riscv64", "rv64,v=true", ""),
-    ],
-)
-def test_a_cpu_that_lacks_a_feature_is_told_so(
-    store: Store,
-    lock: Lock,
-    tmp_path: Path,
-    deb_arch: str,
-    mcpu: str,
-    emulator: str | None,
-    emulated: str,
-    missing: str | None,
-) -> None:
-    native = paths.data_dir() / "runtime/native"
-    (tmp_path / "main.c").write_text(ASKS_FOR_THE_CPU)
-    made = Toolchain(
-        deb_arch=deb_arch,
-        machine=machine(deb_arch),
-        mcpu=mcpu,
-        sysroot=store.sysroot(lock, f"runtime-{deb_arch}"),
-    )
-    flags = ("-mcpu=baseline", f"-I{native}")
-    units = [
-        Unit(name="main", source=tmp_path / "main.c", flags=flags),
-        Unit(name="cpu", source=native / "cpu.c", flags=flags),
-        Unit(name="needs", source=native / "needs.c"),
-    ]
-    parts = link.Parts(
-        tools=made,
-        recipe=objects.link_recipe(made, []),
-        objects=tuple(made.compile(units, tmp_path, jobs=1)),
-    )
-    program = tmp_path / "program"
-    subprocess.run([*link.command(parts), "-o", str(program)], check=True)
-    start = [*tools.tool(store, lock, emulator), "-cpu", emulated] if emulator else []
-    done = subprocess.run([*start, str(program)], capture_output=True, check=False)
-    if missing is None:  # this machine: whatever it is, it is not an illegal instruction
-        missing = ";" if done.returncode else ""
-    assert done.returncode == bool(missing)
-    assert done.stdout == (b"" if missing else b"runs\n")
-    assert missing.encode() in done.stderr
 
 
 def test_another_folder_and_job_count_give_the_same_bytes(
