@@ -195,7 +195,9 @@ def plain(shape: Sequence[int], dtype: str = "float32") -> Program:
     return Program(operands=(operand(shape, dtype, "accumulator"),), steps=())
 
 
-def requantised(shape: Sequence[int], *, residual: bool = False, zero: int = 3) -> Program:
+def requantised(
+    shape: Sequence[int], *, residual: bool = False, zero: int = 3, known: int = 0
+) -> Program:
     """Bias, requantisation and, if asked, the residual sum of int8 networks."""
     channels = (shape[-1],)
     operands = [operand(shape, "int32", "accumulator")]
@@ -204,7 +206,7 @@ def requantised(shape: Sequence[int], *, residual: bool = False, zero: int = 3) 
     count = len(operands)
     steps = [
         step("add", (0, 1), dtype="int32"),
-        step("requantise", (count, 2, 3), zero, -128, 127, dtype="int8"),
+        step("requantise", (count, 2, 3), zero, -128, 127, known, dtype="int8"),
     ]
     if residual:
         numbers = (-3, 1657902019, -2, 4, 1 << 30, 0, 20, 1835721671, -18, 5, -120, 127)
@@ -212,14 +214,14 @@ def requantised(shape: Sequence[int], *, residual: bool = False, zero: int = 3) 
     return Program(operands=tuple(operands), steps=tuple(steps))
 
 
-def rescaled_really(shape: Sequence[int]) -> Program:
+def rescaled_really(shape: Sequence[int], *, known: int = 0) -> Program:
     """Bias and the requantisation of dense layers, in double."""
     channels = (shape[-1],)
     return Program(
         operands=(operand(shape, "int32", "accumulator"), operand(channels, "int32", "constant"),
                   operand(channels, "float64", "constant")),
         steps=(step("add", (0, 1), dtype="int32"),
-               step("requantise_real", (3, 2), -4, -128, 127, dtype="int8")),
+               step("requantise_real", (3, 2), -4, -128, 127, known, dtype="int8")),
     )  # fmt: skip
 
 

@@ -69,10 +69,11 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
     "dequantise": (1, ("scale", "zero")),
     # int32 accumulator, multiplier, shift (constant operands) -> int8:
     # clamp(multiply(acc, multiplier, shift) + zero, lo, hi)
-    "requantise": (3, ("zero", "lo", "hi")),
+    # known: what rounding.py proved of the constants; it changes how, never what is computed
+    "requantise": (3, ("zero", "lo", "hi", "known")),
     # int32 accumulator, float64 scale (a constant operand) -> int8:
     # clamp(round_half_away(float64(acc) * scale) + zero, lo, hi); TFLite's FULLY_CONNECTED
-    "requantise_real": (2, ("zero", "lo", "hi")),
+    "requantise_real": (2, ("zero", "lo", "hi", "known")),
     # int8 -> int8: clamp(multiply(x - input_zero, multiplier, shift) + zero, lo, hi)
     "rescale": (1, ("input_zero", "multiplier", "shift", "zero", "lo", "hi")),
     # int8, int8 -> int8: t(v) = multiply((v - v_zero) << left_shift, v_multiplier, v_shift);

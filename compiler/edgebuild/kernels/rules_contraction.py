@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebuild.errors.kernels import TYPE_UNSUPPORTED
-from edgebuild.kernels import activation
+from edgebuild.kernels import activation, rounding
 from edgebuild.kernels.calls import Node, Scalars
 from edgebuild.kernels.fixedpoint import quantise_multiplier
 from edgebuild.kernels.lowering import Array, Context, Rule, is_quantised, per_channel, quantisation
@@ -74,8 +74,13 @@ def _requantised(
     real = _real_scales(context, operator, channels)
     if operator.kind == "dense":
         # measured: LiteRT's dense kernel multiplies by the real scale, its convolutions do not
+        known = rounding.known_real(real, lo - zero, hi - zero)
         return scalars.step(
-            "requantise_real", node, scalars.constant(real), numbers=(zero, lo, hi), dtype="int8"
+            "requantise_real",
+            node,
+            scalars.constant(real),
+            numbers=(zero, lo, hi, known),
+            dtype="int8",
         )
     pairs = [quantise_multiplier(float(value)) for value in real]
     multiplier, shift = (np.array(part, np.int32) for part in zip(*pairs, strict=True))
@@ -84,7 +89,7 @@ def _requantised(
         node,
         scalars.constant(multiplier),
         scalars.constant(shift),
-        numbers=(zero, lo, hi),
+        numbers=(zero, lo, hi, rounding.known(multiplier, shift, lo - zero, hi - zero)),
         dtype="int8",
     )
 
@@ -222,7 +227,7 @@ def matmul(context: Context, operator: Operator) -> None:
             node,
             scalars.constant(np.array([multiplier], np.int32)),
             scalars.constant(np.array([shift], np.int32)),
-            numbers=(zero, -128, 127),
+            numbers=(zero, -128, 127, rounding.known(multiplier, shift, -128 - zero, 127 - zero)),
             dtype="int8",
         )
     program, inputs, constants = scalars.program(node)

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from edgebuild.errors.kernels import TYPE_UNSUPPORTED
-from edgebuild.kernels import activation
+from edgebuild.kernels import activation, rounding
 from edgebuild.kernels.calls import Node, Scalars
 from edgebuild.kernels.fixedpoint import quantise_multiplier
 from edgebuild.kernels.lowering import Context, Rule, is_quantised, quantisation
@@ -104,7 +104,12 @@ def _sum_int8(
         centred,
         scalars.constant(np.array([multiplier], np.int32)),
         scalars.constant(np.array([shift], np.int32)),
-        numbers=(zero_out, -128, 127),
+        numbers=(
+            zero_out,
+            -128,
+            127,
+            rounding.known(multiplier, shift, -128 - zero_out, 127 - zero_out),
+        ),
         dtype="int8",
     )
 

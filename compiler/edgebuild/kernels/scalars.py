@@ -61,7 +61,7 @@ def _conversion(step: Step, x: Array) -> Array:
 
 
 def _requantise_real(step: Step, accumulator: Array, scale: Array) -> Array:
-    zero, lo, hi = step.numbers
+    zero, lo, hi, _ = step.numbers
     rounded = round_half_away(accumulator.astype(np.float64) * scale)
     return np.asarray(np.clip(rounded, lo - zero, hi - zero) + zero, np.int64)
 

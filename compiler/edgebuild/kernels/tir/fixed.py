@@ -10,6 +10,11 @@ floor((y + 2**(e-1) + s) / 2**e) with s = -1 for negative y and e > 0. Two floor
 in 64 bits (where x*m is negative but y is 0, the extra -1 changes nothing). Before AVX-512, x86 has
 no arithmetic shift of 64-bit lanes: there 2**62 is added first and its image taken off after.
 
+Where every shift is to the right and every multiplier is normalised (``rounding.RIGHT``), 32 bits
+are enough after the product. The first part is the upper half of x * 2m + 2**31, and 2m = n + 2**32
+with n a signed number: upper(x*n + 2**31) + x. The second part halves last:
+(((y + s) >> (e-1)) + 1) >> 1.
+
 TVM marks signed additions as never overflowing, so every sum here must fit its type.
 """
 
@@ -33,18 +38,19 @@ class Scale:
     """A multiplier in the form above, per channel or for all: what the vector code reads."""
 
     multiplier: Integers
-    zero: int
+    doubled: Integers  # 2 * multiplier - 2**32
     left: Integers  # NEON shifts left by this first
     right: Integers  # exponent of the rounding division
     addend: Integers  # 64 bits
     biased: Integers  # the same + 2**62
     negative: Integers  # taken off where the product is negative
     shift: Integers
-    offset: Integers  # added after a logical shift of the biased sum
+    image: Integers  # taken off after a logical shift of the biased sum
+    before: Integers  # right - 1
 
 
-def scale(multiplier: Integers, shift: Integers, zero: int) -> Scale:
-    """The constants for MultiplyByQuantizedMultiplier, then + zero."""
+def scale(multiplier: Integers, shift: Integers) -> Scale:
+    """The constants for MultiplyByQuantizedMultiplier."""
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     one = np.int64(1)
     # a shift to the left is so much less of one to the right: the same unless x << left overflows
@@ -53,11 +59,12 @@ def scale(multiplier: Integers, shift: Integers, zero: int) -> Scale:
     half = np.where(right > 0, one << (30 + right), 0)
     bias = np.int64(1 << 62)
     return Scale(
-        multiplier=multiplier, zero=zero, left=left, right=right,
+        multiplier=multiplier, doubled=2 * multiplier - (one << 32), left=left, right=right,
         addend=nudge + half, biased=nudge + half + bias,
         negative=np.where(right > 0, one << 31, 0),
         shift=total,
-        offset=zero - (bias >> total),
+        image=bias >> total,
+        before=right - 1,
     )  # fmt: skip
 
 
@@ -76,16 +83,15 @@ class Fixed:
         # a tail starts at a multiple of any power of two that it contains, and of nothing else
         return self._isa.arch == "x86_64" and lanes > 1 and lanes & (lanes - 1) == 0
 
-    def multiply(self, x: Expr, lanes: int, get: Fetch) -> Expr:
-        """int32 lanes -> int32 lanes, the zero point added."""
+    def multiply(self, x: Expr, lanes: int, get: Fetch, *, right: bool = False) -> Expr:
+        """int32 lanes -> int32 lanes. ``right``: the promise of ``rounding.RIGHT``."""
         w = self._w
         if self._isa.arch == "aarch64" and lanes % 4 == 0:
-            return self._neon(x, lanes, get)
+            return self._neon(x, lanes, get, right=right)
         if self.split(lanes):
-            return self._even_odd(x, lanes, get)
+            return self._upper(x, lanes, get) if right else self._even_odd(x, lanes, get)
         product = w.let(cast(x, "int64") * cast(get("multiplier"), "int64"))
-        done = w.let(cast(self._shifted(product, lanes, get, ""), "int32"))
-        return w.let(done + get("zero"))
+        return w.let(cast(self._shifted(product, lanes, get, ""), "int32"))
 
     def multiply_small(
         self, x: Expr, multiplier: int, right: int, left: int, zero: int, lanes: int
@@ -117,34 +123,50 @@ class Fixed:
         if not logical:
             return w.let(total >> shift)
         unsigned = w.let(cast(total, "uint64") >> cast(shift, "uint64"))
-        return w.let(cast(unsigned, "int64") + get("offset" + half))
+        return w.let(cast(unsigned, "int64") - get("image" + half))
 
-    def _even_odd(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+    def _products(self, x: Expr, m: Expr, lanes: int) -> list[Expr]:
         """x86 multiplies 32-bit lanes into 64 bits only in even places (pmuldq)."""
-        w, halves = self._w, []
+        w, result = self._w, []
         amount = const(32, "int64", lanes // 2)
-        wide_x = w.let(bits(x, "int64", lanes // 2))
-        wide_m = w.let(bits(get("multiplier"), "int64", lanes // 2))
+        wide_x, wide_m = (w.let(bits(v, "int64", lanes // 2)) for v in (x, m))
         for half in ("even", "odd"):
             a, b = (
                 w.let((v << amount if half == "even" else v) >> amount) for v in (wide_x, wide_m)
             )
-            done = self._shifted(w.let(a * b), lanes // 2, get, f".{half}")
+            result.append(w.let(a * b))
+        return result
+
+    def _upper(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+        """The form for shifts to the right."""
+        w, nudge = self._w, const(1 << 31, "int64", lanes // 2)
+        products = [w.let(p + nudge) for p in self._products(x, get("doubled"), lanes)]
+        halves = [w.let(bits(p, "int32", lanes)) for p in products]
+        order = [i + 1 + side * lanes for i in range(0, lanes, 2) for side in (0, 1)]
+        y = w.let(w.let(shuffle(halves, order)) + x)
+        y = w.let(y + (y >> const(31, "int32", lanes)))
+        y = w.let(w.let(y >> get("before")) + const(1, "int32", lanes))
+        return w.let(y >> const(1, "int32", lanes))
+
+    def _even_odd(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+        w, halves = self._w, []
+        products = self._products(x, get("multiplier"), lanes)
+        for half, product in zip(("even", "odd"), products, strict=True):
+            done = self._shifted(product, lanes // 2, get, f".{half}")
             halves.append(w.let(bits(done, "int32", lanes)))
         order = [i + side * lanes for i in range(0, lanes, 2) for side in (0, 1)]
-        joined = w.let(shuffle(halves, order))
-        return joined if self._isa.vector_bits < 512 else w.let(joined + get("zero"))
+        return w.let(shuffle(halves, order))
 
-    def _neon(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+    def _neon(self, x: Expr, lanes: int, get: Fetch, *, right: bool) -> Expr:
         """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1."""
         w, parts = self._w, []
-        x = w.let(x << get("left"))
-        multiplier, right, zero = get("multiplier"), get("minus_right"), get("zero")
+        x = x if right else w.let(x << get("left"))
+        multiplier, shift = get("multiplier"), get("minus_right")
         for at in range(0, lanes, 4):
             window = list(range(at, at + 4))
-            y, m, r = (w.let(shuffle([v], window)) for v in (x, multiplier, right))
+            y, m, r = (w.let(shuffle([v], window)) for v in (x, multiplier, shift))
             y = w.let(llvm("int32", 4, "llvm.aarch64.neon.sqrdmulh", y, m))
-            y = w.let(y + ((y & r) >> const(31, "int32", 4)))
+            moved = y if right else y & r
+            y = w.let(y + (moved >> const(31, "int32", 4)))
             parts.append(w.let(llvm("int32", 4, "llvm.aarch64.neon.srshl", y, r)))
-        joined = w.let(shuffle(parts, list(range(lanes)))) if lanes > 4 else parts[0]
-        return w.let(joined + zero)
+        return w.let(shuffle(parts, list(range(lanes)))) if lanes > 4 else parts[0]

@@ -15,7 +15,7 @@ import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels.program import FUNCTIONS, Operand, Program, Step
-from edgebuild.kernels.tir.constants import Block, Constants
+from edgebuild.kernels.tir.constants import Block
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
@@ -26,8 +26,8 @@ from edgebuild.kernels.tir.emit import (
     dtype_of,
     splat,
 )  # fmt: skip
-from edgebuild.kernels.tir.fixed import Fixed, Scale, scale
 from edgebuild.kernels.tir.floats import UNARY, Floats
+from edgebuild.kernels.tir.integers import STEPS, Integers, Result
 from edgebuild.kernels.tir.isa import Isa
 
 
@@ -70,7 +70,7 @@ class Programs:
         self._domain, self._inputs = tuple(domain), inputs
         self._block, self._constants = block, constants
         self._floats = Floats(writer, isa)
-        self._fixed = Fixed(writer, isa)
+        self._integers = Integers(writer, isa, block, constants, self._domain)
         self._strides = dict(strides or {})
         for number, operand in enumerate(program.operands):
             if number not in self._strides:
@@ -93,9 +93,15 @@ class Programs:
                 values[number] = self._operand(number, operands[number], point, accumulator)
             return values[number]
 
-        for number, step in enumerate(self._program.steps):
-            done = number < skip
-            values[len(operands) + number] = accumulator if done else self._step(step, value, point)
+        results: dict[int, Result] = {}
+        for number, step in enumerate(self._program.steps, len(operands)):
+            if number < len(operands) + skip:
+                values[number] = accumulator
+                continue
+            made = self._step(step, value, results, point)
+            if isinstance(made, Result):
+                results[number] = made
+            values[number] = made.stored if isinstance(made, Result) else made
         return value(len(operands) + len(self._program.steps) - 1)
 
     def _operand(
@@ -124,104 +130,19 @@ class Programs:
         dtype = "int8" if operand.dtype == "bool" else operand.dtype
         return self._constants, self._block.reserve(name, dtype, count, lambda c: c[name])
 
-    def _step(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
-        if step.function == "requantise":
-            return self._requantise(step, value, point)
-        if step.function == "requantise_real":
-            return self._requantise_real(step, value, point)
+    def _step(
+        self, step: Step, value: Callable[[int], Expr], results: Mapping[int, Result], point: Point
+    ) -> Expr | Result:
+        if step.function in STEPS:
+            return self._integers.run(step, value, results, point.coordinates[-1], point.lanes)
         if step.function == "lookup":
             return self._lookup(step, value, point)
         numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
         arguments = [value(number) for number in step.arguments]
-        integer = _INTEGER.get(step.function)
-        if integer is not None:
-            return self._w.let(cast(integer(self, numbers, arguments, point.lanes), step.dtype))
+        if step.function == "divide_rounded":
+            x, count = cast(arguments[0], "int32"), int(numbers["count"])
+            return self._w.let(cast(divide_rounded(self._w, x, count, point.lanes), step.dtype))
         return self._w.let(self._plain(step, numbers, arguments, point.lanes))
-
-    # ---- integers ----
-
-    def clip(self, x: Expr, numbers: Mapping[str, float], lanes: int) -> Expr:
-        """The zero is in already. int32 lanes in and out."""
-        low = const(int(numbers["lo"]), "int32", lanes)
-        high = const(int(numbers["hi"]), "int32", lanes)
-        return self._w.let(tirx.Min(self._w.let(tirx.Max(x, low)), high))
-
-    def fixed(self, x: Expr, multiplier: int, shift: int, zero: int, lanes: int) -> Expr:
-        """MultiplyByQuantizedMultiplier by numbers, + zero."""
-        known = scale(np.array([multiplier], np.int64), np.array([shift], np.int64), zero)
-
-        def get(name: str) -> Expr:
-            dtype, values = _field(known, name)
-            half = lanes // 2 if "." in name else lanes
-            return const(int(values[0]), dtype, half)
-
-        return self._fixed.multiply(x, lanes, get)
-
-    def scaled(self, n: Mapping[str, float], side: str, value: Expr, lanes: int) -> Expr:
-        """One addend of an int8 sum at the common scale."""
-        multiplier, shift = int(n[f"{side}_multiplier"]), int(n[f"{side}_shift"])
-        zero, left = int(n[f"{side}_zero"]), int(n["left_shift"])
-        x = self._w.let(cast(value, "int32"))
-        # 2**29 bounds (x - zero) << left; NEON does it in as many steps with its own instructions
-        if self._isa.arch != "aarch64" and 15 <= left <= 20 and -31 < shift <= 0:
-            return self._fixed.multiply_small(x, multiplier, -shift, left, zero, lanes)
-        x = x - const(zero, "int32", lanes)
-        return self.fixed(
-            self._w.let(x << const(left, "int32", lanes)), multiplier, shift, 0, lanes
-        )  # fmt: skip
-
-    def _requantise(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
-        """The multipliers are per channel (or one for all, repeated per channel here)."""
-        accumulator, multiplier, shift = step.arguments
-        numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
-        channels, zero = self._domain[-1], int(numbers["zero"])
-        split = self._fixed.split(point.lanes)
-
-        def get(name: str) -> Expr:
-            halved = "." in name
-            lanes = point.lanes // 2 if halved else point.lanes
-            group = point.lanes if split and halved else 1
-            dtype, _ = _field(_NOTHING, name)
-
-            def make(constants: Constants) -> Any:
-                m, s = (
-                    np.broadcast_to(constants[f"p{n}"].reshape(-1), (channels,)).astype(np.int64)
-                    for n in (multiplier, shift)
-                )
-                _, values = _field(scale(m, s, zero), name)
-                whole = -(-channels // group) * group
-                values = np.pad(np.broadcast_to(values, (channels,)), (0, whole - channels))
-                if not halved:
-                    return values
-                first = 0 if name.endswith(".even") else 1
-                return values[first::2]
-
-            count = -(-channels // group) * group // (2 if halved else 1)
-            key = f"{name}/{multiplier}/{shift}/{zero}/{group if halved else 1}"
-            base = self._block.reserve(key, dtype, count, make)
-            at = point.coordinates[-1]
-            if halved:
-                at = at >> 1  # a multiple of the lanes
-            return self._w.let(self._constants.load(base + at, dtype, lanes))
-
-        x = self._w.let(cast(value(accumulator), "int32"))
-        result = self._fixed.multiply(x, point.lanes, get)
-        return self._w.let(cast(self.clip(result, numbers, point.lanes), step.dtype))
-
-    def _requantise_real(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
-        """In double, as LiteRT's dense kernel: the limits are whole, so they may come first."""
-        w, lanes = self._w, point.lanes
-        zero, lo, hi = (int(number) for number in step.numbers)
-        accumulator, scale = (value(number) for number in step.arguments)
-        x = w.let(cast(w.let(cast(accumulator, "int32")), "float64") * scale)
-        x = w.let(tirx.Max(x, const(float(lo - zero), "float64", lanes)))
-        x = w.let(tirx.Min(x, const(float(hi - zero), "float64", lanes)))
-        # the largest double below 1/2: adding 1/2 itself would round 0.49999999999999994 up
-        half = const(0.49999999999999994, "float64", lanes)
-        below = w.let(x - half)
-        shifted = tirx.Select(x < const(0.0, "float64", lanes), below, w.let(x + half))
-        whole = w.let(cast(w.let(shifted), "int32"))
-        return w.let(cast(w.let(whole + const(zero, "int32", lanes)), step.dtype))
 
     def _lookup(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
         """table[x + 128], one element at a time: no CPU here has a wide byte table."""
@@ -308,45 +229,6 @@ class Programs:
         return cast(self._w.let(cast(limited, "int32")), dtype)
 
 
-_NOTHING: Scale = scale(np.zeros(1, np.int64), np.zeros(1, np.int64), 0)
-
-
-def _field(known: Scale, name: str) -> tuple[str, Any]:
-    """(dtype, values) of a part of a scale; ``.even`` and ``.odd`` are halves of a 64-bit one."""
-    plain = name.split(".", maxsplit=1)[0]
-    if plain == "minus_right":
-        return "int32", -known.right
-    if plain == "zero":
-        return "int32", np.full_like(known.right, known.zero)
-    wide = plain in ("addend", "biased", "negative", "shift", "offset")
-    return ("int64" if wide else "int32"), getattr(known, plain)
-
-
-def _rescale(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
-    x = cast(v[0], "int32") - const(int(n["input_zero"]), "int32", lanes)
-    y = p.fixed(p._w.let(x), int(n["multiplier"]), int(n["shift"]), int(n["zero"]), lanes)
-    return p.clip(y, n, lanes)
-
-
-def _sum(sign: int) -> Callable[[Programs, Mapping[str, float], list[Expr], int], Expr]:
-    def emit(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
-        parts = [p.scaled(n, side, value, lanes) for side, value in zip("ab", v, strict=True)]
-        total = p._w.let(parts[0] + parts[1] if sign > 0 else parts[0] - parts[1])
-        y = p.fixed(total, int(n["multiplier"]), int(n["shift"]), int(n["zero"]), lanes)
-        return p.clip(y, n, lanes)
-
-    return emit
-
-
-def _product(p: Programs, n: Mapping[str, float], v: list[Expr], lanes: int) -> Expr:
-    a, b = (
-        cast(x, "int32") - const(int(n[f"{side}_zero"]), "int32", lanes)
-        for side, x in zip("ab", v, strict=True)
-    )
-    y = p.fixed(p._w.let(a * b), int(n["multiplier"]), int(n["shift"]), int(n["zero"]), lanes)
-    return p.clip(y, n, lanes)
-
-
 def divide_rounded(w: Writer, x: Expr, count: Any, lanes: int) -> Expr:
     """x / count, halves away from zero; ``count`` a positive number or int32 vector."""
     divisor = const(count, "int32", lanes) if isinstance(count, int) else count
@@ -355,16 +237,6 @@ def divide_rounded(w: Writer, x: Expr, count: Any, lanes: int) -> Expr:
     nudged = w.let(tirx.Select(x < zero, x - half, x + half))
     return w.let(tirx.Div(nudged, divisor))
 
-
-_INTEGER: dict[str, Callable[[Programs, Mapping[str, float], list[Expr], int], Expr]] = {
-    "rescale": _rescale,
-    "add_int8": _sum(1),
-    "sub_int8": _sum(-1),
-    "mul_int8": _product,
-    "divide_rounded": lambda p, n, v, lanes: divide_rounded(
-        p._w, cast(v[0], "int32"), int(n["count"]), lanes
-    ),
-}
 
 _BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
     "add": lambda a, b: a + b,
