@@ -82,10 +82,26 @@ def test_large_depthwise_convolutions_take_little_scratch(tmp_path: Path, cores:
             h.compare(spec, compiled.run(number, arguments, pieces=2), arguments, 0)
 
 
-def test_only_the_dot_product_of_four_bytes_copies_a_depthwise_input() -> None:
+def test_no_depthwise_input_is_copied() -> None:
     spec = depthwise((9, 7), (64, 64), Window(kernel=(3, 3), padding=(1, 1)), "int8")
-    for target in (h.V2, h.V3, h.A72, h.A76, h.RV64):
+    for target in (h.V2, h.V3, h.VNNI, h.A72, h.A76, h.RV64):
         assert tir.kernel(spec, target, "k").scratch_bytes == 0
+
+
+def test_all_of_an_image_may_be_edge(tmp_path: Path) -> None:
+    """Windows larger than the image, padding on all sides, odd channels and rows."""
+    many = [
+        depthwise(size, (c, c), Window(kernel=kernel, stride=stride, padding=padding), "int8", 2)
+        for c in (16, 19, 37)
+        for size, kernel, stride, padding in (
+            ((1, 1), (3, 3), (1, 1), (1, 1)),
+            ((2, 3), (5, 5), (2, 2), (2, 2)),
+            ((3, 2), (7, 3), (1, 2), (3, 1)),
+            ((9, 20), (3, 3), (1, 1), (1, 1)),
+            ((8, 17), (3, 5), (2, 1), (0, 2)),
+        )
+    ]
+    h.check(tmp_path, many)
 
 
 def test_pooling(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from edgebuild.kernels.specs import Depthwise2d
 from edgebuild.kernels.tir import depthwise_quads
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
-from edgebuild.kernels.tir.depthwise_quads import WRITTEN_OUT, taps
+from edgebuild.kernels.tir.depthwise_quads import WRITTEN_OUT, inside_columns, spans, taps
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
@@ -88,40 +88,18 @@ class Rows:
         if self.lanes > self.frame.isa.lanes:
             columns = min(columns, 4)
         columns = even(ow, columns)
-        first, last = self._inside()
+        first, last = inside_columns(spec)
         if taps(spec) > WRITTEN_OUT:
             columns, first, last = 1, 0, ow
         top = w.let_index(y * spec.window.stride[0] - self.padding[0])
         row = w.let_index(number * spec.output[1] + y)
         self._where = (number, y, top, row, base)
-        x = 0
-        while x < first:  # a tile whose place is known is written out without what lies outside
-            x = self._fixed_tile(x, columns)
-        whole = max(0, last - x) // columns
-        if whole == 1:
-            self._tile(x, columns)
-        elif whole:
-            begin = x
-            with w.loop(0, whole, "x") as i:
-                self._tile(w.let(i * columns + begin), columns)
-        x += whole * columns
-        while x < ow:
-            x = self._fixed_tile(x, columns)
-
-    def _fixed_tile(self, x: int, columns: int) -> int:
-        """The tile at ``x``, or what the row has left of it; returns where it ends."""
-        end = min(x + columns, self.spec.output[2])
-        self._tile(x, end - x)
-        return end
-
-    def _inside(self) -> tuple[int, int]:
-        """[first, last): outputs of a row whose windows lie within it."""
-        spec, pad, width = self.spec, self.padding[1], self.size[1]
-        stride, ow = spec.window.stride[1], spec.output[2]
-        span = (spec.window.kernel[1] - 1) * spec.window.dilation[1]
-        first = min(ow, -(-pad // stride))
-        last = (width - 1 - span + pad) // stride + 1
-        return first, max(first, min(ow, last))
+        for x, count in spans(ow, columns, first, last):
+            if count == 1:
+                self._tile(x, min(columns, ow - x))
+            else:
+                with w.loop(0, count, "x") as i:
+                    self._tile(w.let(i * columns + x), columns)
 
     def _tile(self, x: Index, count: int) -> None:
         """``count`` neighbouring outputs, all channels."""

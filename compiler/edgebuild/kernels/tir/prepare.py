@@ -114,18 +114,12 @@ class Copy:
 class Strips:
     """Strips of output rows, and the rows of the prepared image that each of them reads."""
 
-    def __init__(
-        self, copy: Copy, *, outputs: tuple[int, int], stride: int, span: int, multiple: int = 1
-    ) -> None:
-        """``outputs``: images, rows of each; ``span``: rows that one output reads.
-
-        A strip has a multiple of ``multiple`` output rows, except an image's last one.
-        """
+    def __init__(self, copy: Copy, *, outputs: tuple[int, int], stride: int, span: int) -> None:
+        """``outputs``: images, rows of each; ``span``: rows that one output reads."""
         self._copy, self._stride = copy, stride
         self._images, self.height = outputs
         fitting = (copy.budget // max(1, copy.width * copy.item) - span) // stride + 1
-        rows = even(-(-self.height // multiple), max(1, fitting // multiple))
-        self.rows = rows * multiple
+        self.rows = even(self.height, fitting)
         self.reads = (self.rows - 1) * stride + span
         self._per_image = -(-self.height // self.rows)
         self.count = self._images * self._per_image
