@@ -73,8 +73,12 @@ def check(folder: Path, many: list[specs.Conv2d], targets: list[Any]) -> None:
             assert np.array_equal(got, again), spec
 
 
+def choose(spec: specs.Conv2d, core: isa.Isa, free_bytes: int = tir.UNBOUNDED) -> Form | None:
+    return winograd_rule.choose(spec, core, free_bytes)
+
+
 def force(monkeypatch: pytest.MonkeyPatch, form: Form) -> None:
-    monkeypatch.setattr(winograd_rule, "choose", lambda spec, isa: form)
+    monkeypatch.setattr(winograd_rule, "choose", lambda spec, isa, free_bytes: form)
 
 
 @pytest.mark.parametrize("form", [TWO, FOUR], ids=["two", "four"])
@@ -107,7 +111,9 @@ def test_passes_spans_and_phases(
         h.tiny_caches(h.host(), 1 << 10, cores=1), h.tiny_caches(h.host(), 1 << 20, cores=1),
         h.tiny_caches(h.host(), 1 << 16, cores=3),
     ]  # fmt: skip
-    covers = [winograd_rule.cover(spec, form, isa.of(t)) for spec in many for t in targets]
+    covers = [
+        winograd_rule.cover(spec, form, isa.of(t), tir.UNBOUNDED) for spec in many for t in targets
+    ]
     assert {c.spans > 1 for c in covers} == {c.bands > 1 for c in covers} == {True, False}
     check(tmp_path, many, targets)
 
@@ -129,7 +135,7 @@ def test_epilogues_run_on_the_outputs(tmp_path: Path) -> None:
         steps=(h.step("add", (0, 1)), h.step("add", (3, 2)), h.step("clamp", (4,), 0.0, 500.0)),
     )
     for one in (spec, dataclasses.replace(spec, epilogue=residual)):
-        assert winograd_rule.choose(one, isa.of(h.host())) is FOUR
+        assert choose(one, isa.of(h.host())) is FOUR
     h.check(tmp_path, [spec, dataclasses.replace(spec, epilogue=residual)], tolerance=1e-4)
 
 
@@ -137,11 +143,11 @@ def test_the_rule() -> None:
     """The form with the fewest vector operations, if it is much fewer than the plain sums'."""
     x86, a72 = isa.of(h.VNNI), isa.of(h.A72)
     for core in (x86, a72):
-        assert winograd_rule.choose(squares((32, 32), (16, 16)), core) is FOUR
-        assert winograd_rule.choose(squares((8, 8), (64, 64)), core) is FOUR
-        assert winograd_rule.choose(squares((6, 6), (64, 64)), core) is TWO
-        assert winograd_rule.choose(squares((32, 32), (3, 16)), core) is None
-        assert winograd_rule.choose(squares((3, 3), (64, 64), padding=0), core) is None
+        assert choose(squares((32, 32), (16, 16)), core) is FOUR
+        assert choose(squares((8, 8), (64, 64)), core) is FOUR
+        assert choose(squares((6, 6), (64, 64)), core) is TWO
+        assert choose(squares((32, 32), (3, 16)), core) is None
+        assert choose(squares((3, 3), (64, 64), padding=0), core) is None
 
 
 @pytest.mark.parametrize(
@@ -154,14 +160,46 @@ def test_the_rule() -> None:
 )
 def test_other_windows_are_plain(window: Window) -> None:
     spec = conv((32, 32), (64, 64), window, dtype="float32")
-    assert winograd_rule.choose(spec, isa.of(h.A72)) is None
+    assert choose(spec, isa.of(h.A72)) is None
 
 
 def test_integers_groups_and_microcontrollers_are_plain() -> None:
     window = Window(kernel=(3, 3), padding=(1, 1))
     core = isa.of(h.A72)
-    assert winograd_rule.choose(conv((32, 32), (64, 64), window), core) is None
+    assert choose(conv((32, 32), (64, 64), window), core) is None
     grouped = conv((32, 32), (64, 64), window, dtype="float32", groups=2)
-    assert winograd_rule.choose(grouped, core) is None
+    assert choose(grouped, core) is None
     small = dataclasses.replace(core, l2_bytes=0)
-    assert winograd_rule.choose(squares((32, 32), (64, 64)), small) is None
+    assert choose(squares((32, 32), (64, 64)), small) is None
+
+
+def test_a_form_takes_no_more_scratch_than_is_free(tmp_path: Path) -> None:
+    """Fewer tiles to a pass, then the other form, then none."""
+    spec = squares((32, 32), (16, 16))
+    target = dataclasses.replace(h.host(), cores=4)
+    assert choose(spec, isa.of(target), 1 << 16) is FOUR
+    assert choose(spec, isa.of(target), 0) is None
+    for free in (1 << 17, 1 << 16, 1 << 15):
+        compiled = h.Compiled(tmp_path / str(free), [spec], target, free_bytes=free)
+        assert 0 < compiled.kernels[0].scratch_bytes <= free
+        arguments = h.random_arguments(spec)
+        got, want = compiled.run(0, arguments, pieces=3), exact(spec, *arguments[:2])
+        assert np.abs(got - want).max() <= TOLERANCE * np.abs(want).max()
+
+
+@pytest.mark.parametrize("free", [tir.UNBOUNDED, 1 << 16, 0])
+@pytest.mark.parametrize("cores", [1, 3])
+@pytest.mark.parametrize("size", [(8, 8), (32, 30)])
+def test_the_scratch_that_the_rule_counts_is_what_the_kernel_takes(
+    size: tuple[int, int], cores: int, free: int
+) -> None:
+    spec, target = squares(size, (24, 40)), dataclasses.replace(h.A72, cores=cores)
+    core = isa.of(target)
+    form = choose(spec, core, free)
+    if form is None:
+        assert free == 0
+        return
+    wanted = winograd_rule.scratch_bytes(
+        spec, form, core, winograd_rule.cover(spec, form, core, free)
+    )
+    assert tir.kernel(spec, target, "k", free_bytes=free).scratch_bytes == wanted

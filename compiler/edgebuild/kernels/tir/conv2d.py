@@ -65,7 +65,7 @@ def dense(spec: Dense, kernel: Build) -> None:
 
 
 def conv2d(spec: Conv2d, kernel: Build) -> None:
-    faster = winograd_rule.choose(spec, kernel.isa)
+    faster = winograd_rule.choose(spec, kernel.isa, kernel.free_bytes)
     if faster is not None:
         winograd(spec, faster, kernel)
     else:

@@ -96,7 +96,7 @@ class Build:
     def scratch(self, size_bytes: int) -> int:
         """Reserve scratch; returns its byte offset."""
         at = self.scratch_bytes
-        self.scratch_bytes += -(-size_bytes // ALIGNMENT) * ALIGNMENT
+        self.scratch_bytes += padded(size_bytes)
         return at
 
     def frame(self, tasks: int, *, noalias: bool = True) -> Frame:
@@ -109,6 +109,11 @@ class Build:
             phases=tuple(self.phases), scratch_bytes=self.scratch_bytes,
             pack=lambda values: block.pack(names, values),
         )  # fmt: skip
+
+
+def padded(size_bytes: int) -> int:
+    """What a reservation of scratch takes."""
+    return -(-size_bytes // ALIGNMENT) * ALIGNMENT
 
 
 def pieces(count: int, lanes: int) -> list[int]:

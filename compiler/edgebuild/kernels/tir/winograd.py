@@ -21,7 +21,7 @@ from edgebuild.kernels.tir.frame import Build, Frame, along, divided, store
 from edgebuild.kernels.tir.prepare import shares
 from edgebuild.kernels.tir.products import form as products
 from edgebuild.kernels.tir.scalars import Point, Programs
-from edgebuild.kernels.tir.winograd_rule import Form, cover
+from edgebuild.kernels.tir.winograd_rule import Form, cover, pass_elements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +43,7 @@ class Winograd:
 
     def __init__(self, spec: Conv2d, form: Form, kernel: Build) -> None:
         self.spec, self.form, self.kernel = spec, form, kernel
-        self.cover = cover(spec, form, kernel.isa)
+        self.cover = cover(spec, form, kernel.isa, kernel.free_bytes)
         how = products(kernel.isa, "float32")
         self.how = how
         self.walk = Walk(outer=((1, 0),), run=spec.input[3], group=1)
@@ -74,18 +74,10 @@ class Winograd:
             self._each_row(frame, place, lambda at, i: self._out(frame, programs, at, i, rows))
 
     def _reserve(self, passes: int, rows: int) -> tuple[tuple[int, int], tuple[int, int]]:
-        """(first element, elements of a pass) of the rows and sums, and of the left side.
-
-        ``rows``: rows of tiles that are transformed at the same time. They are done with before
-        the first sum is written to where they are.
-        """
-        places, tiles = self.form.n**2, self.cover.tiles
-        row = self.form.n * self.width * self.spec.input[3]
-        both = max(rows * row, places * tiles * self.cut.padded)
-        left = places * tiles * self.spec.input[3]
-        sizes = (both, left)
+        """(first element, elements of a pass) of the rows and sums, and of the left side."""
+        sizes = pass_elements(self.spec, self.form, self.kernel.isa, self.cover, rows)
         first, second = (self.kernel.scratch(4 * passes * size) // 4 for size in sizes)
-        return (first, both), (second, left)
+        return (first, sizes[0]), (second, sizes[1])
 
     def _phases(self) -> None:
         """One pass, its parts one after the other so that the cores share each of them."""

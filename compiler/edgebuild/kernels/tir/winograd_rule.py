@@ -16,7 +16,7 @@ import numpy as np
 
 from edgebuild.kernels.specs import Conv2d
 from edgebuild.kernels.tir.constants import Array
-from edgebuild.kernels.tir.frame import even, pieces
+from edgebuild.kernels.tir.frame import even, padded, pieces
 from edgebuild.kernels.tir.isa import Isa
 
 #: (a, x, b) -> a * x + b with a number a
@@ -84,6 +84,8 @@ FOUR = Form(
 ENOUGH_TILES = 8
 #: As few are worth it where that gives every core a pass.
 FEW_TILES = 4
+#: With fewer, a weight that is loaded would be used once.
+LEAST_TILES = 2
 #: Share of the plain convolution's cost that a form may take: the estimate knows no cache misses.
 WORTH = 0.8
 
@@ -110,11 +112,22 @@ class Cover:
         return -(-self.across // self.columns)
 
 
-def cover(spec: Conv2d, form: Form, isa: Isa) -> Cover:
-    """As many tiles to a pass as a sixteenth of L2 holds transformed; a pass for every core."""
-    down, across = (-(-size // form.m) for size in spec.output[1:3])
+def cover(spec: Conv2d, form: Form, isa: Isa, free_bytes: int) -> Cover:
+    """As many tiles to a pass as a sixteenth of L2 holds transformed; a pass for every core.
+
+    Fewer where the scratch for that would not be free, but as many as loads of weights need.
+    """
     item = 4 * form.n**2 * (spec.input[3] + spec.output[3] + isa.lanes - 1)
     most = max(ENOUGH_TILES, isa.l2_bytes // 16 // item)
+    for tiles in range(most, LEAST_TILES, -1):
+        found = _cover(spec, form, isa, tiles)
+        if scratch_bytes(spec, form, isa, found) <= free_bytes:
+            return found
+    return _cover(spec, form, isa, LEAST_TILES)
+
+
+def _cover(spec: Conv2d, form: Form, isa: Isa, most: int) -> Cover:
+    down, across = (-(-size // form.m) for size in spec.output[1:3])
     if across > most:
         return Cover(down=down, across=across, rows=1, columns=even(across, most))
     share = max(-(-FEW_TILES // across), -(-down // isa.cores))
@@ -122,8 +135,32 @@ def cover(spec: Conv2d, form: Form, isa: Isa) -> Cover:
     return Cover(down=down, across=across, rows=rows, columns=across)
 
 
-def choose(spec: Conv2d, isa: Isa) -> Form | None:
-    """The form that costs least, if one beats the plain sums; None for all other windows."""
+def pass_elements(spec: Conv2d, form: Form, isa: Isa, cover: Cover, rows: int) -> tuple[int, int]:
+    """Floats of scratch of a pass: for rows and then sums, and for the left side.
+
+    ``rows``: rows of tiles that are transformed at the same time. They are done with before the
+    first sum is written to where they are.
+    """
+    inner, places = spec.input[3], form.n**2
+    row = form.n * (form.m * cover.columns + 2) * inner
+    sums = places * cover.tiles * -(-spec.output[3] // isa.lanes) * isa.lanes
+    return max(rows * row, sums), places * cover.tiles * inner
+
+
+def scratch_bytes(spec: Conv2d, form: Form, isa: Isa, cover: Cover) -> int:
+    """Of all passes that run at once."""
+    passes = spec.output[0] * cover.bands * cover.spans
+    each = -(-passes // min(isa.cores, passes))
+    rows = cover.rows if passes == 1 and isa.cores > 1 else 1
+    sizes = pass_elements(spec, form, isa, cover, rows)
+    return sum(padded(4 * -(-passes // each) * size) for size in sizes)
+
+
+def choose(spec: Conv2d, isa: Isa, free_bytes: int) -> Form | None:
+    """The form that costs least, if one beats the plain sums; None for all other windows.
+
+    ``free_bytes``: scratch beyond this would make the arena larger, as no form may.
+    """
     window = spec.window
     fits = (
         spec.dtype == "float32" and window.kernel == (3, 3) and window.stride == (1, 1)
@@ -133,8 +170,14 @@ def choose(spec: Conv2d, isa: Isa) -> Form | None:
     # without a second cache it is a microcontroller: its flash has no room for more weights
     if not fits or isa.l2_bytes == 0:
         return None
-    best = min((TWO, FOUR), key=lambda form: _cost(spec, form, isa))
-    return best if _cost(spec, best, isa) < WORTH * _plain_cost(spec, isa) else None
+    fitting = [
+        (_cost(spec, form, isa, found), form)
+        for form in (TWO, FOUR)
+        for found in [cover(spec, form, isa, free_bytes)]
+        if scratch_bytes(spec, form, isa, found) <= free_bytes
+    ]
+    cost, best = min(fitting, key=lambda pair: pair[0], default=(0.0, None))
+    return best if cost < WORTH * _plain_cost(spec, isa) else None
 
 
 def _streamed(vectors: int, isa: Isa) -> float:
@@ -149,7 +192,7 @@ def _plain_cost(spec: Conv2d, isa: Isa) -> float:
     return vectors * n * h * w + _streamed(vectors, isa)
 
 
-def _cost(spec: Conv2d, form: Form, isa: Isa) -> float:
+def _cost(spec: Conv2d, form: Form, isa: Isa, found: Cover) -> float:
     """In vector operations: multiplications, transforms with their loads and stores, weights."""
     n, m = form.n, form.m
     c, k = spec.input[3], spec.output[3]
@@ -158,9 +201,8 @@ def _cost(spec: Conv2d, form: Form, isa: Isa) -> float:
     each = (m + n) * (2 * n + form.into_cost) * _vectors(c, isa.lanes)
     each += (n * n + (n + m) * form.out_cost + m * m) * _vectors(k, isa.lanes)
     each += vectors + n * n * blocks
-    c_ = cover(spec, form, isa)
-    passes = spec.output[0] * c_.bands * c_.spans
-    return spec.output[0] * c_.down * c_.across * each + passes * _streamed(vectors, isa)
+    passes = spec.output[0] * found.bands * found.spans
+    return spec.output[0] * found.down * found.across * each + passes * _streamed(vectors, isa)
 
 
 def _vectors(count: int, lanes: int) -> int:
