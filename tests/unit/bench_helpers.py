@@ -12,7 +12,24 @@ from edgebuild.planning.roofline import Machine
 
 NATIVE = Path(__file__).parents[1] / "native"
 
-OPERATOR = {"kind": "elementwise", "macs": 0, "bytes_moved": 8192, "dtype": "float32"}
+WORK = {
+    "rows": 1,
+    "columns": 1024,
+    "products": 0,
+    "stretch": 1,
+    "reads": 1024,
+    "runs": 1,
+    "functions": {"add": 1},
+    "arithmetic": "float32",
+}
+OPERATOR = {
+    "kind": "elementwise",
+    "macs": 0,
+    "bytes_moved": 8192,
+    "weights_read_bytes": 0,
+    "dtype": "float32",
+    "work": WORK,
+}
 TENSOR = {"shape": [1, 1024], "dtype": "float32", "bytes": 4096}
 CARD = {
     "name": "toy",

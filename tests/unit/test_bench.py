@@ -110,6 +110,27 @@ def test_worker(twins, tmp_path, monkeypatch, capsys):
     assert [len(each) for each in answer["layers_ns"]] == [2, 2]
 
 
+def test_disturbed_rounds_are_measured_again(monkeypatch):
+    stolen = [1.5, 1.0, 1.0, 3.0, 1.0]
+
+    class Bundle:
+        def __init__(self, *_: object) -> None:
+            self.rounds = iter(stolen)
+
+        def run(self, _repetitions: int) -> bench_worker.Spent:
+            return bench_worker.Spent(1000, 1000)
+
+        def profile(self, repetitions: int, operators: int) -> tuple[object, list[float]]:
+            wall = next(self.rounds)
+            return bench_worker.Spent(1000, int(1000 * wall)), [wall] * operators
+
+    monkeypatch.setattr(bench_worker, "Bundle", Bundle)
+    monkeypatch.setattr(bench_worker, "PROFILE_ROUNDS", 3)
+    assert bench_worker.layers("", {"operators": [{}]}, [], 1) == [[1.0]] * 3
+    stolen[:] = [2.0] * 11 + [1.5]  # never quiet: the least disturbed
+    assert bench_worker.layers("", {"operators": [{}]}, [], 1) == [[1.5], [2.0], [2.0]]
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the toy is compiled for x86-64")
 def test_a_bundle_that_fails_stops_the_worker(tmp_path):
     compile_toy(tmp_path / "toy.tflite", host(), tmp_path, name="toy")

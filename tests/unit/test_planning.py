@@ -19,6 +19,7 @@ from edgebuild.model.profile import Profile
 from edgebuild.model.request import BuildRequest, ModelFile
 from edgebuild.planning import fit as fits
 from edgebuild.planning.plan import artifacts, executable, groups, plan
+from tests.unit.bench_helpers import OPERATOR
 
 TARGETS = Path(__file__).resolve().parents[2] / "targets"
 
@@ -28,18 +29,11 @@ def profile(name: str = "rpi4") -> Profile:
 
 
 def facts(weights: int = 50_000, arena: int = 20_000) -> dict[str, Any]:
-    operator = {
-        "name": "op",
-        "kind": "dense",
-        "macs": 1000,
-        "bytes_moved": 2000,
-        "dtype": "int8",
-    }
     return {
         "name": "kws",
         "weights_bytes": weights,
         "arena_bytes": arena,
-        "operators": [operator],
+        "operators": [{**OPERATOR, "name": "op"}],
     }
 
 

@@ -83,7 +83,7 @@ def fit(result: Fit) -> None:
     rows.append((f"storage of {result.target}", mib(result.storage_bytes)))
     print(table(("what", "size"), rows, right=(1,)))
     for model in result.models:
-        print(f"\n{model.name}: at best {model.time_s * 1e3:.3f} ms on one core")
+        print(f"\n{model.name}: about {model.time_s * 1e3:.3f} ms on one core")
         operators = [
             (
                 brief(str(row["name"])),

@@ -141,11 +141,14 @@ def summarise(
     }
     ours = runtimes["edgebuild"]["median_s"]
     operations = 2 * card["macs"]
+    layers = _layers(samples["layers_ns"], card, machine)
     return {
         "name": samples["name"],
         "macs": card["macs"],
         "weights_bytes": card["weights_bytes"],
         "arena_bytes": card["arena_bytes"],
+        "bytes_moved": sum(each["bytes_moved"] for each in card["operators"]),
+        "footprint_bytes": roofline.footprint(card["operators"]),
         "runtimes": {
             name: {**each, "operations_per_s": operations / each["median_s"]}
             for name, each in runtimes.items()
@@ -154,7 +157,8 @@ def summarise(
         "speedup": _speedup(runtimes, "median_s"),
         "speedup_min": _speedup(runtimes, "min_s"),
         "roofline_share": _at_best(card, machine) / ours,
-        "layers": _layers(samples["layers_ns"], card, machine),
+        "predicted_s": sum(each["predicted_s"] for each in layers),
+        "layers": layers,
     }
 
 
@@ -197,6 +201,8 @@ def _layers(
                 "kind": operator["kind"],
                 "macs": operator["macs"],
                 "bytes_moved": operator["bytes_moved"],
+                "weights_read_bytes": operator["weights_read_bytes"],
+                "work": operator["work"],
                 **spent,
                 "operations_per_s": 2 * operator["macs"] / max(spent["median_s"], 1e-12),
                 "predicted_s": predicted,

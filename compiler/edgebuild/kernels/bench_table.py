@@ -30,8 +30,8 @@ def models(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line for each model and runtime."""
     lines: list[Row] = [
         (
-            *("model", "runtime", "median", "p99", "min", "Gop/s", "roofline", "speed-up"),
-            *("by min", "differs by"),
+            *("model", "runtime", "median", "p99", "min", "Gop/s", "bytes", "roofline"),
+            *("speed-up", "by min", "differs by"),
         )
     ]
     for row in rows:
@@ -46,6 +46,7 @@ def models(rows: Sequence[Mapping[str, Any]]) -> str:
                     duration(each["p99_s"]),
                     duration(each["min_s"]),
                     f"{each['operations_per_s'] / 1e9:.1f}",
+                    str(row["bytes_moved"]) if mine else "",
                     f"{row['roofline_share']:.0%}" if mine else "",
                     "" if mine else f"{each['median_s'] / ours['median_s']:.2f}×",
                     "" if mine else f"{each['min_s'] / ours['min_s']:.2f}×",
@@ -67,13 +68,25 @@ def layers(row: Mapping[str, Any]) -> str:
     """
     longest = max(each["median_s"] for each in row["layers"])
     lines: list[Row] = [
-        ("operator", "kind", "median", "predicted", "bound", "Gop/s", "bytes", "roofline", "")
+        (
+            "operator",
+            "kind",
+            "median",
+            "p99",
+            "predicted",
+            "bound",
+            "Gop/s",
+            "bytes",
+            "roofline",
+            "",
+        )
     ]
     lines += [
         (
             each["name"][-36:],
             each["kind"],
             duration(each["median_s"]),
+            duration(each["p99_s"]),
             duration(each["predicted_s"]),
             each["bound"],
             f"{each['operations_per_s'] / 1e9:.1f}",
@@ -83,7 +96,17 @@ def layers(row: Mapping[str, Any]) -> str:
         )
         for each in row["layers"]
     ]
-    return f"{row['name']}, each operator\n{aligned(lines, left=2)}"
+    predicted = f"predicted {duration(row['predicted_s'])} in all, {_within(row)}"
+    return f"{row['name']}, each operator\n{aligned(lines, left=2)}\n{predicted}"
+
+
+def _within(row: Mapping[str, Any]) -> str:
+    """How many operators took as long as predicted, within a quarter."""
+    near = sum(
+        0.75 * each["median_s"] <= each["predicted_s"] <= 1.25 * each["median_s"]
+        for each in row["layers"]
+    )
+    return f"{near} of {len(row['layers'])} operators within 25 %"
 
 
 def bar(share: float, roofline_share: float) -> str:

@@ -9,8 +9,9 @@ from dataclasses import asdict
 from math import prod
 from typing import Any
 
+from edgebuild.kernels import work
 from edgebuild.kernels.calls import Call, Lowered
-from edgebuild.kernels.driver import Source, bytes_moved
+from edgebuild.kernels.driver import Source
 from edgebuild.kernels.emission import CallCode
 from edgebuild.model.graph import Graph, Tensor
 from edgebuild.model.profile import Cpu
@@ -125,10 +126,8 @@ def _operator(lowered: Lowered, call: Call, code: CallCode | None) -> dict[str, 
     kinds = {operator.name: operator.kind for operator in lowered.graph.operators}
     return {
         "name": call.sources[0] if call.sources else call.output,
-        "kind": call.spec.kind,
+        **work.row(lowered, call, weights),
         "fused": "+".join(dict.fromkeys(kinds.get(s, call.spec.kind) for s in call.sources)),
-        "macs": call.spec.macs,
-        "bytes_moved": bytes_moved(lowered, call, weights),
         "weights_bytes": weights,
         "output_shape": list(output.shape),
         "dtype": output.dtype,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does it fit, and how fast can it be at best?"""
+"""Does it fit, and how fast will it be?"""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def fit(facts: Sequence[Mapping[str, Any]], profile: Profile) -> Fit:
     """Add up what the models in ``facts`` need on the device of ``profile``.
 
     ``facts`` has one mapping per model: ``name``, ``weights_bytes``, ``arena_bytes`` and
-    ``operators`` (``name``, ``kind``, ``macs``, ``bytes_moved``, ``dtype``).
+    ``operators``, rows as ``roofline.predict`` takes them.
     """
     models = tuple(_model(each, profile) for each in facts)
     weights = sum(m.weights_bytes for m in models)

@@ -1,47 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roofline: how long each operator takes, from its counts and what the machine can do.
 
-An operator takes as long as the slower of its arithmetic and its traffic, plus what a call
-costs. The arithmetic is multiply-adds, at the share of the core's peak that the family's kernels
-reach and that the last, partly filled vector of a row leaves, and the finishing of each vector
-of results. The traffic runs at the bandwidth of the innermost cache that holds the data. Weights
-are read once in an inference, so that is the cache that holds the whole model's; activations
-were written just before.
+An operator takes as long as the slower of its arithmetic and its traffic, plus a share of the
+faster, because only part of the one hides behind the other, plus what a call costs.
 
-`edgebuild bench --host` prints predicted beside measured; benchmarks/README.md has the figures
-that the constants come from.
+Arithmetic, in cycles, is the sum of
+
+* multiply-adds, in whole vectors and whole groups of four int8 products, at the core's peak,
+  times what the family's kernels take in place of one cycle at the peak;
+* what each vector of results costs to start, to store and to have each of its scalar functions
+  computed (an activation, a requantisation, a residual);
+* what each vector of inputs costs to load and rearrange;
+* what each walk costs to begin anew (a row of an image, a row of a softmax).
+
+Traffic runs at the bandwidth of the innermost cache that holds the data. Weights are read once
+in an inference, so that is the cache that holds the whole model's; activations were written just
+before.
+
+The costs are in cycles of vectors, so that they belong to the kernels more than to a core. They
+are fitted by ``benchmarks/calibrate.py`` to networks drawn at random, none of which is used to
+judge the predictions; docs/decisions/0204 says how well they do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import ceil, prod
-from typing import Any
+from math import ceil
+from typing import Any, NamedTuple
 
 from edgebuild.model.profile import Cpu, Profile
 
-# What a family's kernels cost, by accumulated type: cycles of multiply-adds for each that the
-# peak would take, and cycles for each vector of results (requantising, activation, storing).
-COSTS: Mapping[tuple[str, str], tuple[float, float]] = {
-    ("conv2d", "float32"): (1.25, 1.0),
-    ("conv2d", "int8"): (1.20, 5.6),
-    ("dense", "float32"): (1.15, 1.0),
-    ("dense", "int8"): (1.30, 3.0),
-    ("matmul", "float32"): (1.00, 8.0),
-    ("matmul", "int8"): (1.20, 6.8),
-    ("depthwise2d", "float32"): (2.30, 0.8),
-    ("depthwise2d", "int8"): (5.20, 4.6),
-    ("softmax", "float32"): (0.0, 18.0),
-    ("softmax", "int8"): (0.0, 40.0),
-    ("layer_norm", "float32"): (0.0, 7.0),
-    ("pool2d", "float32"): (0.0, 20.0),
-    ("pool2d", "int8"): (0.0, 20.0),
-    ("reduce", "float32"): (0.0, 25.0),
-    ("reduce", "int8"): (0.0, 30.0),
+
+class Costs(NamedTuple):
+    """Cycles of one kernel family, for each unit of work."""
+
+    product: float  # for each cycle of multiply-adds at the peak
+    result: float  # for each vector of results
+    read: float  # for each vector of inputs
+    run: float  # for each walk, and each vector across it
+
+
+COSTS: Mapping[tuple[str, str], Costs] = {
+    ("conv2d", "float32"): Costs(1.07, 0.72, 0.00, 6.32),
+    ("conv2d", "int8"): Costs(1.07, 4.64, 3.04, 8.61),
+    ("dense", "float32"): Costs(1.06, 0.73, 0.00, 0.00),
+    ("dense", "int8"): Costs(1.06, 7.96, 1.79, 5.73),
+    ("depthwise2d", "float32"): Costs(0.84, 2.48, 0.78, 0.00),
+    ("depthwise2d", "int8"): Costs(4.16, 2.87, 7.35, 10.89),
+    ("elementwise", "float32"): Costs(0.00, 0.00, 0.00, 0.58),
+    ("elementwise", "int8"): Costs(0.00, 0.00, 0.00, 1.75),
+    ("gather", "float32"): Costs(0.00, 0.00, 0.00, 0.00),
+    ("layer_norm", "float32"): Costs(0.00, 4.99, 0.00, 8.71),
+    ("matmul", "float32"): Costs(1.02, 0.00, 2.29, 19.89),
+    ("reduce", "float32"): Costs(0.00, 0.00, 2.18, 0.00),
+    ("reduce", "int8"): Costs(0.00, 0.00, 3.89, 36.77),
+    ("softmax", "float32"): Costs(0.00, 11.40, 1.58, 17.40),
+    ("softmax", "int8"): Costs(0.00, 0.00, 173.57, 52.80),
+    ("winograd", "float32"): Costs(1.08, 0.00, 10.63, 167.30),
 }
-OTHER_COSTS = (2.0, 4.0)
-ADD_CYCLES = 13.0  # more for each vector where an int8 residual is added before storing
+OTHER_COSTS = Costs(1.0, 4.0, 0.0, 0.0)
+
+FUNCTIONS: Mapping[str, float] = {
+    "add": 0.0,
+    "add_int8": 11.8,
+    "clamp": 0.0,
+    "div": 1.8,
+    "erf": 8.9,
+    "logistic": 13.9,
+    "lookup": 22.6,
+    "mul": 0.0,
+    "mul_int8": 4.2,
+    "number": 0.7,
+    "requantise": 0.0,
+    "requantise_real": 0.0,
+    "sub": 0.0,
+}
+OTHER_FUNCTION = 2.0
+
+OVERLAPPED = 0.75  # of the faster of arithmetic and traffic, how much hides behind the slower
 
 CALL_CYCLES = 40  # prologue, loop set-up and the branches that a new kernel mispredicts
 
@@ -84,9 +121,9 @@ def machine(cpu: Cpu, memory_bytes_per_s: float) -> Machine:
 def predict(operators: Iterable[Mapping[str, Any]], profile: Profile) -> list[dict[str, Any]]:
     """Predict each operator's time on one core of ``profile``.
 
-    Each operator has ``name``, ``kind``, ``macs``, ``bytes_moved``, ``weights_bytes``, ``dtype``
-    and ``output_shape``. Answers one row for each: the first four with ``time_s`` and ``bound``
-    ("compute", "memory" or "call").
+    Each operator has ``name``, ``kind``, ``macs``, ``bytes_moved``, ``weights_read_bytes`` and
+    ``work`` (``kernels/work.py``). Answers one row for each: the first four with ``time_s`` and
+    ``bound`` ("compute", "memory" or "call").
     """
     rows = list(operators)
     limits = machine(profile.cpu, profile.memory.bandwidth_bytes_per_s)
@@ -103,9 +140,8 @@ def predict(operators: Iterable[Mapping[str, Any]], profile: Profile) -> list[di
 def footprint(operators: Iterable[Mapping[str, Any]]) -> int:
     """Bytes that one inference goes through: every weight, and the largest activations."""
     rows = list(operators)
-    activations = (row["bytes_moved"] - row.get("weights_bytes", 0) for row in rows)
-    weights = (row.get("weights_bytes", 0) for row in rows)
-    return int(sum(weights) + max(activations, default=0))
+    activations = (row["bytes_moved"] - _weights_read(row) for row in rows)
+    return sum(_weights_read(row) for row in rows) + max(activations, default=0)
 
 
 def operator_time(
@@ -113,40 +149,75 @@ def operator_time(
 ) -> tuple[float, str]:
     """Seconds that one operator takes on one core, and what bounds it."""
     call = CALL_CYCLES / limits.clock_hz
-    compute = _compute_s(operator, limits)
-    traffic = _traffic_s(operator, limits, footprint_bytes)
+    compute = compute_s(operator, limits)
+    traffic = traffic_s(operator, limits, footprint_bytes)
+    hidden = OVERLAPPED * min(compute, traffic)
     bounds = {"compute": compute, "memory": traffic, "call": call}
-    return max(compute, traffic) + call, max(bounds, key=lambda name: bounds[name])
+    return compute + traffic - hidden + call, max(bounds, key=lambda name: bounds[name])
 
 
 def at_best(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
     """Seconds of the roofline itself: every unit busy, no call, nothing waited for."""
-    ideal = operator["macs"] / limits.macs_per_s[_accumulated(operator)]
-    return float(max(ideal, _traffic_s(operator, limits, footprint_bytes)))
+    work = operator["work"]
+    products = operator["macs"]
+    if "family" in work:  # fewer than the operator's definition says
+        products = work["rows"] * work["columns"] * work["products"]
+    ideal = products / limits.macs_per_s[arithmetic(operator)]
+    return float(max(ideal, traffic_s(operator, limits, footprint_bytes)))
 
 
-def _accumulated(operator: Mapping[str, Any]) -> str:
-    return "int8" if operator.get("dtype") in ("int8", "uint8") else "float32"
+def family(operator: Mapping[str, Any]) -> tuple[str, str]:
+    """The kernel family whose costs an operator has."""
+    return operator["work"].get("family", operator["kind"]), arithmetic(operator)
 
 
-def _compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
-    shape = operator.get("output_shape") or [1]
-    dtype = _accumulated(operator)
-    vectors = ceil(shape[-1] / limits.lanes)
-    filled = shape[-1] / (vectors * limits.lanes) if shape[-1] else 1.0
-    each_mac, each_vector = COSTS.get((operator["kind"], dtype), OTHER_COSTS)
-    if dtype == "int8" and "add" in operator.get("fused", "").split("+")[1:]:
-        each_vector += ADD_CYCLES
-    multiplying = operator["macs"] / limits.macs_per_s[dtype] / filled * each_mac
-    finishing = prod(shape[:-1]) * vectors * each_vector / limits.clock_hz
-    return float(multiplying + finishing)
+def arithmetic(operator: Mapping[str, Any]) -> str:
+    """ "int8" or "float32": what the multiply-adds are done in."""
+    return str(operator["work"]["arithmetic"])
 
 
-def _traffic_s(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
-    weights = operator.get("weights_bytes", 0)
+def compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
+    """Seconds of arithmetic."""
+    costs = COSTS.get(family(operator), OTHER_COSTS)
+    counted = counts(operator, limits)
+    cycles = sum(cost * count for cost, count in zip(costs, counted, strict=True))
+    functions = operator["work"]["functions"]
+    each = sum(FUNCTIONS.get(name, OTHER_FUNCTION) * many for name, many in functions.items())
+    return float(cycles + each * counted.result) / limits.clock_hz
+
+
+def counts(operator: Mapping[str, Any], limits: Machine) -> Costs:
+    """How many units of each cost an operator has.
+
+    The vectors of the last, partly filled one are as many as it has powers of two: that is how
+    the kernels finish a row. Multiply-adds run over the whole of it.
+    """
+    work, kind = operator["work"], arithmetic(operator)
+    whole, rest = divmod(work["columns"], limits.lanes)
+    results = work["rows"] * (whole + rest.bit_count())
+    across = whole + (rest > 0)
+    group = 4 if kind == "int8" and work["stretch"] > 1 else 1
+    stretch = max(1, work["stretch"])
+    products = work["products"] / stretch * ceil(stretch / group) * group
+    summed = work["rows"] * across * limits.lanes * products
+    return Costs(
+        product=summed * limits.clock_hz / limits.macs_per_s[kind],
+        result=results,
+        read=work["reads"] / limits.lanes / (4 if kind == "int8" else 1),
+        run=work["runs"] * (across if work["products"] else 1),
+    )
+
+
+def traffic_s(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
+    """Seconds of moving bytes."""
+    weights = _weights_read(operator)
     activations = operator["bytes_moved"] - weights
     from_weights = weights / limits.bytes_per_s(footprint_bytes)
     return float(from_weights + activations / limits.bytes_per_s(activations))
+
+
+def _weights_read(operator: Mapping[str, Any]) -> int:
+    return int(operator["weights_read_bytes"])
 
 
 def peak_macs_per_s(cpu: Cpu, dtype: str) -> float:

@@ -161,10 +161,11 @@ int main(void) {
     MEDIAN("clock_hz", clock_hz());
     MEDIAN("macs_f32", macs_f32());
     MEDIAN("macs_int8", macs_int8());
-    for (size_t bytes = 8u << 10; bytes <= most; bytes *= 2) {
-        snprintf(name, sizeof name, "read_%zu", bytes);
-        MEDIAN(name, read_rate(data, bytes));
-    }
+    for (size_t bytes = 8u << 10; bytes <= most; bytes *= 2)
+        for (size_t half = 2; half <= 3 && bytes / 2 * half <= most; half++) {
+            snprintf(name, sizeof name, "read_%zu", bytes / 2 * half);
+            MEDIAN(name, read_rate(data, bytes / 2 * half));
+        }
     free(data);
     return 0;
 }
