@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bundles under every caller: odd addresses, wrong arguments, two at once, with sanitizers."""
 
+import dataclasses
 import json
 import os
 import platform
@@ -9,6 +10,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from edgebuild.config import profiles
 from edgebuild.host import compiler, paths, process
@@ -69,23 +72,41 @@ def compilers(folder: Path) -> list[str]:
 )
 def test_bundle(name, tmp_path):
     cpu = profiles.load("x86_64", paths.data_dir() / "targets").cpu
-    bundle.compile(model(name, tmp_path), cpu, tmp_path, name="model")
-    alone = checked(tmp_path)
+    slow = dataclasses.replace(cpu, clock_mhz=1)  # so slow that every kernel is worth splitting
+    bundle.compile(model(name, tmp_path), slow, tmp_path, name="model")
+    assert "in_parallel(part_" in (tmp_path / "model.driver.c").read_text()
+    alone = checked(linked(tmp_path))
     assert alone.startswith("ok ")
     # Results do not depend on the number of threads, nor on who else calls.
     pool = [RUNTIME / "threads.c", f"-I{RUNTIME}", "-DEDGE_THREADS_ALWAYS"]
-    assert checked(tmp_path, "-DEDGE_THREADS=2", *pool) == alone
-    assert checked(tmp_path, "-DEDGE_THREADS=5", *pool) == alone
+    assert checked(linked(tmp_path, "-DEDGE_THREADS=2", *pool)) == alone
+    assert checked(linked(tmp_path, "-DEDGE_THREADS=5", *pool)) == alone
+    shuffled = linked(tmp_path, NATIVE / "shuffled_parallel.c")
+
+    @settings(max_examples=25, derandomize=True)
+    @given(st.integers(0, 2**32 - 1))
+    def any_split(seed: int) -> None:
+        assert checked(shuffled, EDGE_SEED=str(seed)) == alone
+
+    any_split()
 
 
-def test_large_kernels_use_the_pool(tmp_path):
+def test_only_models_that_gain_use_the_pool(tmp_path):
     cpu = profiles.load("x86_64", paths.data_dir() / "targets").cpu
-    bundle.compile(MODELS / "pretrainedResnet_quant.tflite", cpu, tmp_path, name="model")
-    assert "in_parallel(part_" in (tmp_path / "model.driver.c").read_text()
+    two = dataclasses.replace(cpu, cores=2)
+    for name, splits in (("kws_ref_model.tflite", False), ("pretrainedResnet.tflite", True)):
+        bundle.compile(MODELS / name, two, tmp_path, name="model")
+        driver = (tmp_path / "model.driver.c").read_text()
+        assert ("in_parallel(part_" in driver) == splits
 
 
-def checked(tmp_path: Path, *more: str | Path) -> str:
-    """Link the bundle with the check and run it; what it printed."""
+def checked(program: Path, **environment: str) -> str:
+    """What the check printed."""
+    return process.run([program], what="check a bundle", timeout_s=120, env=environment).text
+
+
+def linked(tmp_path: Path, *more: str | Path) -> Path:
+    """Link the bundle with the check."""
     card = json.loads((tmp_path / "model.json").read_bytes())
     sizes = {
         role: ",".join(str(each["bytes"]) for each in card[f"{role.lower()}s"])
@@ -99,4 +120,4 @@ def checked(tmp_path: Path, *more: str | Path) -> str:
         *(*more, "-o", tmp_path / "check"),
     ]
     process.run(command, what="compile the check of a bundle")
-    return process.run([tmp_path / "check"], what="check a bundle", timeout_s=120).text
+    return tmp_path / "check"

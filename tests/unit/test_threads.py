@@ -8,9 +8,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgebuild.host import compiler, paths, process
 from edgebuild.kernels import threads
+from edgebuild.planning import roofline
 from tests.unit.bench_helpers import CPU, NATIVE
 
 NATIVE_RUNTIME = paths.data_dir() / "runtime" / "native"
@@ -53,16 +56,40 @@ def test_with_sanitizers(tmp_path, sanitizer):
     assert run([gcc], 4, tmp_path / "check", "-DEDGE_THREADS_ALWAYS", *flags) == "4"
 
 
-def test_small_kernels_are_left_whole():
-    assert threads.split(1000, 4096, 64, "float32", CPU) == 1
-    assert threads.split(10**9, 10**6, 1, "float32", CPU) == 1
-    assert threads.split(10**9, 10**6, 64, "float32", dataclasses.replace(CPU, cores=1)) == 1
+def kernel(seconds: float) -> dict[str, object]:
+    """A convolution that takes about so long on CPU."""
+    macs = int(seconds * roofline.peak_macs_per_s(CPU, "float32"))
+    work = {"rows": 100, "columns": 64, "products": macs // 6400, "stretch": 1, "reads": 0}
+    work |= {"runs": 0, "functions": {}, "arithmetic": "float32"}
+    counts = {"macs": macs, "bytes_moved": 0, "weights_read_bytes": 0}
+    return {"kind": "conv2d", **counts, "work": work}
 
 
 def test_parts_are_long_enough_and_no_more_than_the_loop_has():
-    assert threads.split(10**9, 10**6, 64, "float32", CPU) == 64
-    macs = int(5.5 * threads.LEAST_PART_S * 2e9 * 16 * threads.EFFICIENCY)
-    assert threads.split(macs, 0, 64, "float32", CPU) == 5
-    half = dataclasses.replace(CPU, macs_per_cycle_int8=2 * CPU.macs_per_cycle_f32)
-    assert threads.split(macs, 0, 64, "int8", half) == 2
-    assert threads.split(0, int(3.5 * threads.LEAST_PART_S * 2e9 * 8), 64, "float32", CPU) == 3
+    assert threads.split(1.0, 64, CPU) == 64
+    assert threads.split(5.5 * threads.LEAST_PART_S, 64, CPU) == 5
+    assert threads.split(0.5 * threads.LEAST_PART_S, 64, CPU) == 1
+    assert threads.split(1.0, 64, dataclasses.replace(CPU, cores=1)) == 1
+
+
+def test_a_model_that_saves_little_wakes_nobody():
+    large, small = kernel(4 * threads.LEAST_SAVING_S), kernel(0.2 * threads.LEAST_SAVING_S)
+    assert threads.grains([large], [[64]], CPU).keys() == {(0, 0)}
+    assert threads.grains([small], [[64]], CPU) == {}
+    # many small ones together are worth it
+    assert len(threads.grains([small] * 20, [[64]] * 20, CPU)) == 20
+    assert threads.grains([large], [[64]], dataclasses.replace(CPU, cores=1)) == {}
+
+
+def test_what_cannot_be_split_is_not():
+    large = kernel(100 * threads.LEAST_SAVING_S)
+    found = threads.grains([large, large], [[1, 64], [1]], CPU)
+    assert found.keys() == {(0, 1)}
+    assert threads.grains([], [], CPU) == {}
+
+
+@given(st.floats(0, 1e-2), st.integers(0, 10_000), st.integers(1, 64))
+def test_every_split_keeps_its_bounds(seconds, extent, cores):
+    parts = threads.split(seconds, extent, dataclasses.replace(CPU, cores=cores))
+    assert 1 <= parts <= max(1, extent)
+    assert parts == 1 or seconds / parts >= threads.LEAST_PART_S

@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgebuild.kernels import threads, work
 from edgebuild.kernels.calls import Call, Lowered, Value
 from edgebuild.kernels.emission import CallCode
 from edgebuild.kernels.planner import MemoryPlan, staged
@@ -137,26 +138,13 @@ def driver(source: Source) -> str:
 
 
 def _splits(source: Source) -> dict[tuple[int, int], int]:
-    """(call, phase) -> iterations per task, for phases worth more than one core."""
-    from edgebuild.kernels import threads
-
-    grains: dict[tuple[int, int], int] = {}
-    if source.cpu.cores < 2:
-        return grains
-    for number, (call, code) in enumerate(zip(source.lowered.calls, source.codes, strict=True)):
-        moved = bytes_moved(source.lowered, call, code.constants_bytes)
-        dtype = source.lowered.values[call.inputs[0]].dtype
-        for index, phase in enumerate(code.phases):
-            tasks = threads.split(call.spec.macs, moved, phase.tasks, dtype, source.cpu)
-            if tasks > 1:
-                grains[number, index] = -(-phase.tasks // tasks)
-    return grains
-
-
-def bytes_moved(lowered: Lowered, call: Call, constants_bytes: int) -> int:
-    """Bytes that one call reads and writes at least."""
-    names = dict.fromkeys((*call.inputs, call.output))
-    return sum(lowered.values[name].size_bytes for name in names) + constants_bytes
+    """(call, phase) -> tasks done at a time, for phases worth more than one core."""
+    rows = [
+        work.row(source.lowered, call, code.constants_bytes)
+        for call, code in zip(source.lowered.calls, source.codes, strict=True)
+    ]
+    tasks = [[phase.tasks for phase in code.phases] for code in source.codes]
+    return threads.grains(rows, tasks, source.cpu)
 
 
 def _pointers(call: Call) -> int:

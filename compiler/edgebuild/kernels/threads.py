@@ -1,30 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a kernel is worth more than one core (runtime/native/threads.c does the splitting)."""
+"""When a kernel is worth more than one core (runtime/native/threads.c does the splitting).
+
+Two prices are paid (benchmarks/README.md has them measured). Helpers sleep between inferences, and
+waking them costs the caller about 8 µs: a model is split only if that saves several times as
+much. Once awake they take a part within half a microsecond: a kernel is split only into parts
+that are longer by as much. The times are the roofline's, so that the same model and profile give
+the same code.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from edgebuild.model.profile import Cpu
+from edgebuild.planning import roofline
 
-# A helper that spins takes over in one or two microseconds, one that sleeps in ten or more; a
-# part this long makes up for it either way.
-LEAST_PART_S = 10e-6
+LEAST_PART_S = 3e-6
+LEAST_SAVING_S = 50e-6  # of one inference
 
-# Share of the peak that a kernel may be taken to reach. Too high a guess splits too little,
-# which costs less than splitting too much.
-EFFICIENCY = 0.5
-BYTES_PER_CYCLE = 8  # from beyond the caches nearest to the core
+# A profile says the memory's bandwidth, its processor does not; this decides little here.
+MEMORY_BYTES_PER_CYCLE = 8
 
 
-def split(macs: int, bytes_moved: int, extent: int, dtype: str, cpu: Cpu) -> int:
-    """Into how many parts to cut a loop of ``extent`` iterations at most; 1: leave it whole.
+def grains(
+    operators: Sequence[Mapping[str, Any]], tasks: Sequence[Sequence[int]], cpu: Cpu
+) -> dict[tuple[int, int], int]:
+    """How many tasks are done at a time, for each (operator, phase) that is split.
 
-    ``macs`` and ``bytes_moved`` are the whole kernel's, ``dtype`` is what it multiplies. The answer depends on the profile only,
-    so that the same input gives the same code.
+    ``operators`` are rows as ``roofline.operator_time`` takes them; ``tasks`` has the number of
+    tasks of each one's phases, of which each is taken for an equal part of the time.
     """
-    if cpu.cores <= 1 or extent <= 1:
+    if cpu.cores < 2:
+        return {}
+    seconds = times(operators, cpu)
+    found: dict[tuple[int, int], int] = {}
+    saved = 0.0
+    for number, phases in enumerate(tasks):
+        each = seconds[number] / max(1, len(phases))
+        for phase, count in enumerate(phases):
+            parts = split(each, count, cpu)
+            if parts > 1:
+                found[number, phase] = -(-count // parts)
+                saved += each * (1 - 1 / min(parts, cpu.cores))
+    return found if saved >= LEAST_SAVING_S else {}
+
+
+def split(seconds: float, extent: int, cpu: Cpu) -> int:
+    """Into how many parts to cut a loop of ``extent`` tasks at most; 1: leave it whole."""
+    if cpu.cores < 2:
         return 1
-    peak = cpu.macs_per_cycle_int8 if dtype == "int8" else cpu.macs_per_cycle_f32
-    per_cycle = max(peak, 1.0) * EFFICIENCY
-    cycles = macs / per_cycle + bytes_moved / BYTES_PER_CYCLE
-    parts = int(cycles / (cpu.clock_mhz * 1e6) / LEAST_PART_S)
-    return max(1, min(parts, extent))
+    return max(1, min(int(seconds / LEAST_PART_S), extent))
+
+
+def times(operators: Sequence[Mapping[str, Any]], cpu: Cpu) -> list[float]:
+    """Seconds of each operator on one core."""
+    limits = roofline.machine(cpu, MEMORY_BYTES_PER_CYCLE * cpu.clock_mhz * 1e6)
+    whole = roofline.footprint(operators)
+    return [roofline.operator_time(row, limits, whole)[0] for row in operators]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 # What each kind of step runs, relative to the package ("") or to the data folder ("@").
 PARTS: Mapping[str, tuple[str, ...]] = {
-    "inspect": ("model", "kernels"),
+    "inspect": ("model", "kernels", "planning"),
     "fit": ("model", "planning"),
     "configuration": ("@runtime/edgegate",),
     "fetch": ("host",),
-    "bundle": ("model", "kernels", "@runtime/native"),
+    "bundle": ("model", "kernels", "planning", "@runtime/native"),
     "check": ("model", "kernels", "@runtime/native"),
     "runtime": ("runtimes", "host", "@runtime", "@templates"),
     "link": ("runtimes", "@runtime/native", "@templates"),
