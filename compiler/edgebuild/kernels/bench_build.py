@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,13 @@ class Built:
 
 
 def build(model: Path, cpu: Cpu, work: Path, *, threads: int = 1) -> Built:
-    """Compile ``model`` for ``cpu`` and link it twice: plainly and with each operator timed."""
+    """Compile ``model`` for ``threads`` cores and link it twice: plainly, and timing operators.
+
+    For cores that are not there scratch would be cut into shares that nobody takes.
+    """
     name = naming.identifier(model)
     out = work / name
-    bundle.compile(model, cpu, out, name=name)
+    bundle.compile(model, replace(cpu, cores=threads), out, name=name)
     return link(name, out, threads=threads)
 
 

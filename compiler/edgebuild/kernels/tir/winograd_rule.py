@@ -8,16 +8,19 @@ for Convolutional Neural Networks", 2015; points 0, 1, -1 and for m = 4 also 2, 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import prod
 
 import numpy as np
 
 from edgebuild.kernels.specs import Conv2d
 from edgebuild.kernels.tir.constants import Array
+from edgebuild.kernels.tir.contraction import Split, split
 from edgebuild.kernels.tir.frame import even, padded, pieces
 from edgebuild.kernels.tir.isa import Isa
+from edgebuild.kernels.tir.products import form as products
 
 #: (a, x, b) -> a * x + b with a number a
 Fma = Callable[[float, object, object], object]
@@ -84,20 +87,27 @@ FOUR = Form(
 ENOUGH_TILES = 8
 #: As few are worth it where that gives every core a pass.
 FEW_TILES = 4
-#: With fewer, a weight that is loaded would be used once.
-LEAST_TILES = 2
 #: Share of the plain convolution's cost that a form may take: the estimate knows no cache misses.
 WORTH = 0.8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cover:
-    """The output as tiles, and how many of them one pass takes: ``rows`` x ``columns``."""
+class Plan:
+    """A form, the output as tiles, and how many of them one pass takes: ``rows`` x ``columns``.
 
+    Sums are made and transformed back for ``cut.vectors`` vectors of channels at a time. A plan
+    with ``makers`` has one pass: its rows of tiles are shared by the cores, then its blocks of
+    channels, of which as many as that are in the making at a time.
+    """
+
+    form: Form
+    channels: int  # of the input
     down: int
     across: int
     rows: int
     columns: int
+    cut: Split
+    makers: int = 0
 
     @property
     def tiles(self) -> int:
@@ -111,56 +121,44 @@ class Cover:
     def spans(self) -> int:
         return -(-self.across // self.columns)
 
+    @property
+    def width(self) -> int:
+        """Columns of input that a pass reads."""
+        return self.form.m * self.columns + 2
 
-def cover(spec: Conv2d, form: Form, isa: Isa, free_bytes: int) -> Cover:
-    """As many tiles to a pass as a sixteenth of L2 holds transformed; a pass for every core.
+    @property
+    def depth(self) -> int:
+        """Channels of input whose rows are in the making at a time."""
+        return min(self.channels, 4 * self.cut.lanes)
 
-    Fewer where the scratch for that would not be free, but as many as loads of weights need.
-    """
-    item = 4 * form.n**2 * (spec.input[3] + spec.output[3] + isa.lanes - 1)
-    most = max(ENOUGH_TILES, isa.l2_bytes // 16 // item)
-    for tiles in range(most, LEAST_TILES, -1):
-        found = _cover(spec, form, isa, tiles)
-        if scratch_bytes(spec, form, isa, found) <= free_bytes:
-            return found
-    return _cover(spec, form, isa, LEAST_TILES)
+    @property
+    def row(self) -> int:
+        """Elements of the input rows of one row of tiles, transformed down."""
+        return self.form.n * self.width * self.depth
 
+    @property
+    def left(self) -> int:
+        """Elements of the transformed input of a pass."""
+        return self.form.n**2 * self.tiles * self.channels
 
-def _cover(spec: Conv2d, form: Form, isa: Isa, most: int) -> Cover:
-    down, across = (-(-size // form.m) for size in spec.output[1:3])
-    if across > most:
-        return Cover(down=down, across=across, rows=1, columns=even(across, most))
-    share = max(-(-FEW_TILES // across), -(-down // isa.cores))
-    rows = even(down, min(most // across, share))
-    return Cover(down=down, across=across, rows=rows, columns=across)
+    @property
+    def block(self) -> int:
+        """Elements of a block's sums."""
+        return self.form.n**2 * self.tiles * self.cut.width
 
+    @property
+    def shared(self) -> int:
+        """Elements that first hold rows, then sums: rows are done with when sums begin."""
+        if self.makers:
+            return max(self.rows * self.row, self.makers * self.block)
+        return max(self.row, self.block)
 
-def pass_elements(spec: Conv2d, form: Form, isa: Isa, cover: Cover, rows: int) -> tuple[int, int]:
-    """Floats of scratch of a pass: for rows and then sums, and for the left side.
-
-    ``rows``: rows of tiles that are transformed at the same time. They are done with before the
-    first sum is written to where they are.
-    """
-    inner, places = spec.input[3], form.n**2
-    row = form.n * (form.m * cover.columns + 2) * inner
-    sums = places * cover.tiles * -(-spec.output[3] // isa.lanes) * isa.lanes
-    return max(rows * row, sums), places * cover.tiles * inner
-
-
-def scratch_bytes(spec: Conv2d, form: Form, isa: Isa, cover: Cover) -> int:
-    """Of all passes that run at once."""
-    passes = spec.output[0] * cover.bands * cover.spans
-    each = -(-passes // min(isa.cores, passes))
-    rows = cover.rows if passes == 1 and isa.cores > 1 else 1
-    sizes = pass_elements(spec, form, isa, cover, rows)
-    return sum(padded(4 * -(-passes // each) * size) for size in sizes)
+    def scratch_bytes(self, tasks: int) -> int:
+        return sum(padded(tasks * 4 * size) for size in (self.left, self.shared))
 
 
-def choose(spec: Conv2d, isa: Isa, free_bytes: int) -> Form | None:
-    """The form that costs least, if one beats the plain sums; None for all other windows.
-
-    ``free_bytes``: scratch beyond this would make the arena larger, as no form may.
-    """
+def choose(spec: Conv2d, isa: Isa, free_bytes: int) -> Plan | None:
+    """The plan that costs least, if its scratch is free and it beats the plain sums."""
     window = spec.window
     fits = (
         spec.dtype == "float32" and window.kernel == (3, 3) and window.stride == (1, 1)
@@ -170,14 +168,41 @@ def choose(spec: Conv2d, isa: Isa, free_bytes: int) -> Form | None:
     # without a second cache it is a microcontroller: its flash has no room for more weights
     if not fits or isa.l2_bytes == 0:
         return None
-    fitting = [
-        (_cost(spec, form, isa, found), form)
-        for form in (TWO, FOUR)
-        for found in [cover(spec, form, isa, free_bytes)]
-        if scratch_bytes(spec, form, isa, found) <= free_bytes
-    ]
-    cost, best = min(fitting, key=lambda pair: pair[0], default=(0.0, None))
-    return best if cost < WORTH * _plain_cost(spec, isa) else None
+    plans = [p for form in (TWO, FOUR) for p in plans_of(spec, form, isa, free_bytes)]
+    best = min(plans, key=lambda p: _cost(spec, p, isa), default=None)
+    if best is None or _cost(spec, best, isa) >= WORTH * _plain_cost(spec, isa):
+        return None
+    return best
+
+
+def plans_of(spec: Conv2d, form: Form, isa: Isa, free_bytes: int) -> Iterator[Plan]:
+    """For whole and for half blocks of channels, the one with the most tiles that fits."""
+    how = products(isa, "float32")
+    tiles = prod(-(-size // form.m) for size in spec.output[1:3])
+    whole = split(isa, how, spec.output[3], tiles)
+    half = replace(whole, vectors=-(-whole.vectors // 2))
+    for cut in dict.fromkeys((whole, half)):
+        item = 4 * form.n**2 * (spec.input[3] + cut.width)
+        for most in range(max(ENOUGH_TILES, isa.l2_bytes // 16 // item), 0, -1):
+            plan = _cover(spec, form, isa, cut, most)
+            passes = spec.output[0] * plan.bands * plan.spans
+            makers = min(isa.cores, cut.blocks)
+            if passes == 1 and makers > 1:
+                plan = replace(plan, makers=makers)
+            if plan.scratch_bytes(min(isa.cores, passes)) <= free_bytes:
+                yield plan
+                break
+
+
+def _cover(spec: Conv2d, form: Form, isa: Isa, cut: Split, most: int) -> Plan:
+    """At most ``most`` tiles to a pass, a pass for every core if that leaves enough."""
+    down, across = (-(-size // form.m) for size in spec.output[1:3])
+    rows, columns = 1, even(across, most)
+    if across <= most:
+        share = max(-(-FEW_TILES // across), -(-down // isa.cores))
+        rows = even(down, min(most // across, share))
+    return Plan(form=form, channels=spec.input[3], down=down, across=across, rows=rows,
+                columns=columns, cut=cut)  # fmt: skip
 
 
 def _streamed(vectors: int, isa: Isa) -> float:
@@ -192,17 +217,18 @@ def _plain_cost(spec: Conv2d, isa: Isa) -> float:
     return vectors * n * h * w + _streamed(vectors, isa)
 
 
-def _cost(spec: Conv2d, form: Form, isa: Isa, found: Cover) -> float:
+def _cost(spec: Conv2d, plan: Plan, isa: Isa) -> float:
     """In vector operations: multiplications, transforms with their loads and stores, weights."""
+    form = plan.form
     n, m = form.n, form.m
     c, k = spec.input[3], spec.output[3]
-    blocks = -(-k // isa.lanes)
-    vectors = n * n * c * blocks
-    each = (m + n) * (2 * n + form.into_cost) * _vectors(c, isa.lanes)
+    vectors = n * n * c * plan.cut.total
+    each = 1.0 * (m + n) * (2 * n + form.into_cost) * _vectors(c, isa.lanes)
     each += (n * n + (n + m) * form.out_cost + m * m) * _vectors(k, isa.lanes)
-    each += vectors + n * n * blocks
-    passes = spec.output[0] * found.bands * found.spans
-    return spec.output[0] * found.down * found.across * each + passes * _streamed(vectors, isa)
+    # half of an operand's load hides behind the multiplications
+    each += vectors * (1 + 0.5 / plan.cut.vectors) + n * n * plan.cut.total
+    passes = spec.output[0] * plan.bands * plan.spans
+    return spec.output[0] * plan.down * plan.across * each + passes * _streamed(vectors, isa)
 
 
 def _vectors(count: int, lanes: int) -> int:
