@@ -17,8 +17,8 @@ Traffic runs at the bandwidth of the innermost cache that holds the data. Weight
 in an inference, so that is the cache that holds the whole model's; activations were written just
 before.
 
-The costs are in cycles of vectors, so that they belong to the kernels more than to a core. They
-are fitted by ``benchmarks/calibrate.py`` to networks drawn at random, none of which is used to
+The costs are in cycles for each vector, of a core with two units for vectors; they belong to the
+kernels more than to that core. They are fitted by ``benchmarks/calibrate.py`` to networks drawn at random, none of which is used to
 judge the predictions; docs/decisions/0204 says how well they do.
 """
 
@@ -77,6 +77,10 @@ FUNCTIONS: Mapping[str, float] = {
     "sub": 0.0,
 }
 OTHER_FUNCTION = 2.0
+
+# The costs are cycles of a core that begins so many vector multiply-adds in one; what a core with
+# fewer units does beside multiplying takes longer in proportion.
+PACE = 2.0
 
 OVERLAPPED = 0.75  # of the faster of arithmetic and traffic, how much hides behind the slower
 
@@ -180,10 +184,12 @@ def compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
     """Seconds of arithmetic."""
     costs = COSTS.get(family(operator), OTHER_COSTS)
     counted = counts(operator, limits)
-    cycles = sum(cost * count for cost, count in zip(costs, counted, strict=True))
     functions = operator["work"]["functions"]
     each = sum(FUNCTIONS.get(name, OTHER_FUNCTION) * many for name, many in functions.items())
-    return float(cycles + each * counted.result) / limits.clock_hz
+    rest = (costs.result + each) * counted.result
+    rest += costs.read * counted.read + costs.run * counted.run
+    pace = limits.macs_per_s["float32"] / limits.lanes / limits.clock_hz
+    return float(costs.product * counted.product + rest * PACE / pace) / limits.clock_hz
 
 
 def counts(operator: Mapping[str, Any], limits: Machine) -> Costs:
