@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.int64]
+
 ALIGNMENT = 64
 
 
@@ -66,11 +71,20 @@ def place(blocks: Sequence[Block]) -> tuple[Placed, ...]:
 def place_in(blocks: Sequence[Block], beside: Sequence[Placed] = ()) -> tuple[Placed, ...]:
     """One after the other, in the order given, beside those that have a place."""
     placed = list(beside)
-    for block in blocks:
-        together = [
-            p for p in placed if p.block.first <= block.last and block.first <= p.block.last
-        ]
-        placed.append(Placed(block=block, offset=_best_gap(block.size_bytes, together)))
+    count = len(beside) + len(blocks)
+    first, last, offset, end = np.zeros((4, count), np.int64)
+
+    def note(number: int, block: Block, at: int) -> None:
+        first[number], last[number] = block.first, block.last
+        offset[number], end[number] = at, aligned(at + block.size_bytes)
+
+    for number, p in enumerate(beside):
+        note(number, p.block, p.offset)
+    for number, block in enumerate(blocks, len(beside)):
+        together = (first[:number] <= block.last) & (block.first <= last[:number])
+        at = _best_gap(block.size_bytes, offset[:number][together], end[:number][together])
+        note(number, block, at)
+        placed.append(Placed(block=block, offset=at))
     return tuple(placed)
 
 
@@ -84,12 +98,12 @@ def largest_gap(placed: Iterable[Placed], call: int, end: int) -> int:
     return max(largest, end - at)
 
 
-def _best_gap(size: int, together: Sequence[Placed]) -> int:
-    """The smallest gap that holds ``size``, or the end."""
-    end, best, best_gap = 0, -1, 0
-    for other in sorted(together, key=lambda p: p.offset):
-        gap = other.offset - end
-        if gap >= size and (best < 0 or gap < best_gap):
-            best, best_gap = end, gap
-        end = max(end, aligned(other.offset + other.block.size_bytes))
-    return end if best < 0 else best
+def _best_gap(size: int, offsets: Bytes, ends: Bytes) -> int:
+    """The smallest gap that holds ``size`` between blocks that lie at ``offsets``, or the end."""
+    order = np.argsort(offsets, kind="stable")
+    reached = np.maximum.accumulate(np.concatenate(([0], ends[order])))
+    gaps = offsets[order] - reached[:-1]
+    fitting = np.flatnonzero(gaps >= size)
+    if not len(fitting):
+        return int(reached[-1])
+    return int(reached[fitting[np.argmin(gaps[fitting])]])
