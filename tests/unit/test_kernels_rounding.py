@@ -126,7 +126,8 @@ def test_what_cannot_be_proved_is_not_claimed():
     assert rounding.known([q31 + 12345, q31 + 1], [-3, -9], -128, 127) == rounding.LINE
     assert rounding.known([q31 + 12345, q31], [-3, -9], -128, 127) == rounding.RIGHT
     assert rounding.known_real([0.7], -128, 127) == rounding.NOTHING
-    assert rounding.known_real([2.0**-17], -128, 127) == rounding.NOTHING
+    assert rounding.known_real([2.0**-17], -128, 127) == rounding.RIGHT
+    assert rounding.known_real([float("nan")], -128, 127) == rounding.NOTHING
     assert rounding.known_real([0.01], -128, 127) == rounding.LINE
 
 

@@ -209,7 +209,7 @@ def requantised(
         step("requantise", (count, 2, 3), zero, -128, 127, known, dtype="int8"),
     ]
     if residual:
-        numbers = (-3, 1657902019, -2, 4, 1 << 30, 0, 20, 1835721671, -18, 5, -120, 127)
+        numbers = (zero, 1657902019, -2, 4, 1 << 30, 0, 20, 1835721671, -18, 5, -120, 127)
         steps.append(step("add_int8", (count + 1, 4), *numbers, dtype="int8"))
     return Program(operands=tuple(operands), steps=tuple(steps))
 

@@ -30,8 +30,8 @@ from edgebuild.kernels.fixedpoint import multiply, round_half_away
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-#: What a requantisation may say of its constants: nothing; every shift is to the right (at least
-#: by one); and besides, ``line`` finds constants for every channel.
+#: What a requantisation may say of its constants: nothing; every shift is to the right, at least
+#: by one (a real scale: below 1/2); and besides, a line is found for every channel.
 NOTHING, RIGHT, LINE = 0, 1, 2
 
 
@@ -59,7 +59,10 @@ def is_right(multiplier: Any, shift: Any) -> bool:
 
 def known_real(scale: Any, lo: int, hi: int) -> int:
     """The same for a product with a real number."""
-    return NOTHING if line_of_real(scale, lo, hi) is None else LINE
+    slope = np.asarray(scale, np.float64)
+    if slope.size == 0 or not slope.max() < 0.5:
+        return NOTHING
+    return RIGHT if line_of_real(slope, lo, hi) is None else LINE
 
 
 def line(multiplier: Any, shift: Any, lo: int, hi: int) -> Line | None:

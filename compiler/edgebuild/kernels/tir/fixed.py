@@ -129,11 +129,12 @@ class Fixed:
         """x86 multiplies 32-bit lanes into 64 bits only in even places (pmuldq)."""
         w, result = self._w, []
         amount = const(32, "int64", lanes // 2)
-        wide_x, wide_m = (w.let(bits(v, "int64", lanes // 2)) for v in (x, m))
-        for half in ("even", "odd"):
-            a, b = (
-                w.let((v << amount if half == "even" else v) >> amount) for v in (wide_x, wide_m)
-            )
+        for place in (0, 1):
+            # moved to even places: LLVM knows no odd ones, and AVX2 no shift that would extend them
+            order = [i + place for i in range(0, lanes, 2) for _ in (0, 1)]
+            moved = [w.let(shuffle([v], order)) if place else v for v in (x, m)]
+            wide = [w.let(bits(v, "int64", lanes // 2)) for v in moved]
+            a, b = (w.let((v << amount) >> amount) for v in wide)
             result.append(w.let(a * b))
         return result
 

@@ -17,7 +17,18 @@ from tvm import tirx
 from edgebuild.kernels import rounding
 from edgebuild.kernels.program import FUNCTIONS, Step
 from edgebuild.kernels.tir.constants import Array, Block, Constants
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, Writer, bits, cast, const, llvm, shuffle
+from edgebuild.kernels.tir.emit import (
+    Expr,
+    Index,
+    Memory,
+    Writer,
+    bits,
+    cast,
+    const,
+    dtype_of,
+    llvm,
+    shuffle,
+)  # fmt: skip
 from edgebuild.kernels.tir.fixed import Fetch, Fixed, scale
 from edgebuild.kernels.tir.isa import Isa
 
@@ -92,11 +103,20 @@ class Integers:
         x = w.let(self._saturated(y, lanes) if packs else y)
         zero = const(int(n["zero"]), kind, lanes)
         x = w.let(llvm(kind, lanes, "llvm.sadd.sat", x, zero) if packs else x + zero)
-        if lo > -128 or not packs:
+        saturates = packs or self._wide(lanes)
+        if lo > -128 or not saturates:
             x = w.let(tirx.Max(x, const(lo, kind, lanes)))
-        if hi < 127 or not packs:
+        if hi < 127 or not saturates:
             x = w.let(tirx.Min(x, const(hi, kind, lanes)))
+        if self._wide(lanes):
+            # named, for LLVM takes the zero out of the limits and then sees no saturation
+            kept = (const(0, "int8", lanes), tirx.const(-1, "int16"))
+            return w.let(llvm("int8", lanes, "llvm.x86.avx512.mask.pmovs.db.512", x, *kept))
         return w.let(self._bytes(x, lanes) if packs else cast(x, "int8"))
+
+    def _wide(self, lanes: int) -> bool:
+        """Whether these are all lanes of AVX-512."""
+        return self._isa.arch == "x86_64" and self._isa.vector_bits >= 512 and lanes == _LANES
 
     def _saturated(self, y: Expr, lanes: int) -> Expr:
         """32 bits to 16."""
@@ -234,13 +254,33 @@ class Integers:
             )  # fmt: skip
             return self._line(whole, n, lanes, get)
         x = w.let(cast(whole, "float64") * value(scale_at))
-        x = w.let(tirx.Max(x, const(float(lo), "float64", lanes)))
-        x = w.let(tirx.Min(x, const(float(hi), "float64", lanes)))
-        # the largest double below 1/2: adding 1/2 itself would round 0.49999999999999994 up
-        half = const(0.49999999999999994, "float64", lanes)
-        below = w.let(x - half)
-        shifted = tirx.Select(x < const(0.0, "float64", lanes), below, w.let(x + half))
-        return self._result(w.let(cast(w.let(shifted), "int32")), n, lanes)
+        if n["known"] < rounding.RIGHT:
+            x = w.let(tirx.Max(x, const(float(lo), "float64", lanes)))
+            x = w.let(tirx.Min(x, const(float(hi), "float64", lanes)))
+        return self._result(self._away(x, lanes), n, lanes)
+
+    def _away(self, x: Expr, lanes: int) -> Expr:
+        """int32: the nearest whole number, halves away from zero."""
+        w, (dtype, _) = self._w, dtype_of(x)
+        double = dtype == "float64"
+        step, kind = (2, "int64") if double else (4, "int32")
+        if self._isa.arch == "aarch64" and lanes % step == 0:
+            order = [list(range(i, i + step)) for i in range(0, lanes, step)]
+            name = "llvm.aarch64.neon.fcvtas"
+            parts = [w.let(llvm(kind, step, name, shuffle([x], part))) for part in order]
+            joined = shuffle(parts, range(lanes)) if len(parts) > 1 else parts[0]
+            return w.let(cast(w.let(joined), "int32"))
+        if not double and self._isa.arch != "x86_64":
+            return w.let(cast(w.let(llvm(dtype, lanes, "llvm.round", x)), "int32"))
+        # the largest number below 1/2: adding 1/2 itself would round the one after it up
+        half = const(0.49999999999999994 if double else 0.49999997, dtype, lanes)
+        if double:
+            minus = const(-0.49999999999999994, dtype, lanes)
+            moved = x + tirx.Select(x < const(0.0, dtype, lanes), minus, half)
+            return w.let(cast(w.let(moved), "int32"))
+        sign = bits(x, "int32", lanes) & const(-(1 << 31), "int32", lanes)
+        moved = x + bits(sign | bits(half, "int32", lanes), dtype, lanes)
+        return w.let(cast(w.let(moved), "int32"))
 
     # ---- functions of 8-bit numbers ----
 
@@ -314,7 +354,7 @@ class Integers:
         a, b, start = (const(c, "float32", lanes) for c in (found.a, found.b, found.start))
         start = w.let(llvm("float32", lanes, "llvm.fma", second, b, start))
         total = w.let(llvm("float32", lanes, "llvm.fma", first, a, start))
-        return w.let(cast(w.let(llvm("float32", lanes, "llvm.round", total)), "int32"))
+        return self._away(w.let(total), lanes)
 
     def _scaled(self, scaling: rounding.Scaling, left: int, v: Value, lanes: int) -> Expr:
         """One addend of a sum at the common scale."""
