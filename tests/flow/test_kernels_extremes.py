@@ -67,7 +67,7 @@ def test_extremes(
 ) -> None:
     found = profile(target)
     for number, (value, zero, fill) in enumerate(
-        [(-128, 127, -128), (-128, -128, 127), (127, -128, 127), (-128, 0, -128)]
+        [(-128, 127, -128), (-128, -128, 127), (127, -128, 127), (-128, 0, -128), (-127, 127, -128)]
     ):
         model = tmp_path / f"m{number}.tflite"
         model.write_bytes(make(value, zero))  # type: ignore[operator]

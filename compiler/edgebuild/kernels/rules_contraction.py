@@ -107,6 +107,12 @@ def _operand_types(context: Context, operator: Operator) -> dict[str, Any]:
     )
 
 
+def _is_symmetric(weights: Tensor) -> bool:
+    """TFLite's weights are by their specification; ONNX's need not be."""
+    data = weights.data
+    return data is not None and data.dtype == np.int8 and int(data.min(initial=0)) > -128
+
+
 def _window(operator: Operator, kernel: tuple[int, int]) -> Window:
     top, left = operator.attributes["padding"][:2]
     return Window(
@@ -132,6 +138,7 @@ def conv2d(context: Context, operator: Operator) -> None:
         window=_window(operator, (weights.shape[1], weights.shape[2])),
         groups=operator.attributes["groups"],
         epilogue=epilogue,
+        symmetric=_is_symmetric(weights),
         **_operand_types(context, operator),
     )
     assert weights.data is not None
@@ -164,7 +171,10 @@ def dense(context: Context, operator: Operator) -> None:
         _dense_of_two(context, operator, m, k, n)
         return
     epilogue, inputs, constants = _epilogue(context, operator, (m, n))
-    spec = Dense(m=m, k=k, n=n, epilogue=epilogue, **_operand_types(context, operator))
+    spec = Dense(
+        m=m, k=k, n=n, epilogue=epilogue, symmetric=_is_symmetric(weights),
+        **_operand_types(context, operator),
+    )  # fmt: skip
     data = (weights.data, *constants)
     context.call(spec, (operator.inputs[0], *inputs), data, operator.outputs[0], operator)
 

@@ -46,6 +46,7 @@ class Conv2d:
     """input (n,h,w,c) * weights (o,kh,kw,c/groups) -> accumulator (n,oh,ow,o) -> epilogue.
 
     accumulator = sum of (x - input_zero) * w, int32 for int8 and float32 for float32.
+    ``symmetric``: no 8-bit weight is -128, so that two products fit 16 bits.
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -56,6 +57,7 @@ class Conv2d:
     dtype: str
     input_zero: int = 0
     epilogue: Program
+    symmetric: bool = False
 
     def arguments(self) -> tuple[Argument, ...]:
         weights = (self.output[3], *self.window.kernel, self.input[3] // self.groups)
@@ -101,7 +103,10 @@ class Depthwise2d:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dense:
-    """input (m,k) * weights (n,k) transposed -> accumulator (m,n) -> epilogue over (m,n)."""
+    """input (m,k) * weights (n,k) transposed -> accumulator (m,n) -> epilogue over (m,n).
+
+    ``symmetric`` as in Conv2d.
+    """
 
     kind: ClassVar[str] = "dense"
     m: int
@@ -110,6 +115,7 @@ class Dense:
     dtype: str
     input_zero: int = 0
     epilogue: Program
+    symmetric: bool = False
 
     def arguments(self) -> tuple[Argument, ...]:
         return ordered(

@@ -63,7 +63,7 @@ def rewrites(spec: specs.Spec, cpu: Cpu) -> bool:
     """Whether the kernel copies all that it reads of its input before it writes in its place."""
     if not isinstance(spec, specs.Conv2d | specs.Dense):
         return False
-    return products.form(isa.of(cpu), spec.dtype).prepared
+    return products.form(isa.of(cpu), spec.dtype, symmetric=spec.symmetric).prepared
 
 
 def compile(functions: Sequence[Any], cpu: Cpu) -> bytes:

@@ -111,6 +111,8 @@ def registers(isa: Isa, how: Form) -> int:
     """Registers that a tile may fill. Integers without vectors share theirs with addresses."""
     if how.halves:
         return WORDS
+    if how.summed:
+        return isa.registers - 8  # two operands all over, and products on their way
     return isa.registers // 2 if how.paired else isa.registers
 
 
@@ -211,9 +213,17 @@ def pack(natural: Array, how: Form, cut: Split, walk: Walk, groups: int) -> Arra
     for g in range(groups):
         for first in range(0, cut.total, cut.vectors):
             block = w[g, first : first + cut.vectors]
-            order = (2, 3, 0, 4, 1) if how.halves else (2, 3, 0, 1, 4)
-            parts.append(block.transpose(order).reshape(-1))
+            parts.append(_ordered(block, how).reshape(-1))
     return np.concatenate(parts) if parts else w.reshape(-1)
+
+
+def _ordered(block: Array, how: Form) -> Array:
+    """(vector, lane, position, step, group) as the form's instructions read them."""
+    if how.summed:  # two elements of every lane, then the other two
+        vectors, lanes, positions, steps, _ = block.shape
+        split = block.reshape(vectors, lanes, positions, steps, 2, 2)
+        return split.transpose(2, 3, 0, 4, 1, 5)
+    return block.transpose((2, 3, 0, 4, 1) if how.halves else (2, 3, 0, 1, 4))
 
 
 class Sums:
@@ -314,6 +324,8 @@ class Sums:
         Where windows overlap, a step of one row reads what a later step of an earlier row reads.
         LLVM keeps such a value, and spills sums for it if they fill the registers.
         """
+        if self._form.summed:
+            return 1  # LLVM would move a chain of additions to its end
         isa, group = self._frame.isa, self._walk.group
         if isa.vector_bits == 0:
             return 1

@@ -59,7 +59,7 @@ def dense(spec: Dense, kernel: Build) -> None:
     flat = Conv2d(
         input=(1, 1, spec.m, spec.k), output=(1, 1, spec.m, spec.n),
         window=Window(kernel=(1, 1)), dtype=spec.dtype, input_zero=spec.input_zero,
-        epilogue=spec.epilogue,
+        epilogue=spec.epilogue, symmetric=spec.symmetric,
     )  # fmt: skip
     _build(flat, kernel, (spec.m, spec.n))
 
@@ -73,7 +73,7 @@ def conv2d(spec: Conv2d, kernel: Build) -> None:
 
 
 def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
-    how = form(kernel.isa, spec.dtype)
+    how = form(kernel.isa, spec.dtype, symmetric=spec.symmetric)
     plain = spec.window.kernel == (1, 1) and spec.window.stride == (1, 1)
     steps = [strides_over(o.shape, domain) for o in spec.epilogue.operands]
     joined = merged(domain[:-1], *(s[:-1] for s in steps))[0] if domain else []

@@ -34,6 +34,7 @@ class Form:
     bias: int = 0  # added to each element of the left side when it is prepared
     block: int = 1  # steps whose left side is loaded at once, as one vector
     paired: bool = False  # two accumulators share one 64-bit register
+    summed: bool = False  # two products are summed in 16 bits before they are in 32
     halves: bool = False  # operands are words of two 16-bit numbers; weights [step][group][lane]
 
     @property
@@ -53,17 +54,22 @@ _FORMS = {
     "smlad": Form(group=2, lanes=2, source="int16", halves=True),
 }
 
+_SUMMED = Form(group=4, lanes=4, source="int8", summed=True)
 
-def form(isa: Isa, dtype: str) -> Form:
-    """The rule: which form a core uses for an element type."""
+
+def form(isa: Isa, dtype: str, *, symmetric: bool = False) -> Form:
+    """The rule: which form a core uses for an element type.
+
+    ``symmetric``: no weight is -128, so |x * w| <= 128 * 127 and two of them fit 16 bits.
+    """
     if dtype == "float32":
         block = 4 if isa.arch == "aarch64" else 1
         return Form(group=1, lanes=isa.lanes, source="float32", block=block)
-    found = _FORMS[isa.products]
+    found = _SUMMED if symmetric and isa.products == "smlal" else _FORMS[isa.products]
     lanes = found.lanes or isa.lanes
     return Form(
         group=found.group, lanes=lanes, source=found.source, bias=found.bias,
-        block=found.block, paired=found.paired, halves=found.halves,
+        block=found.block, paired=found.paired, summed=found.summed, halves=found.halves,
     )  # fmt: skip
 
 
@@ -85,6 +91,8 @@ class Steps:
     def _pick(self, loaded: Expr, step: int, steps: int) -> Expr:
         """One step's operand of several loaded: the by-element forms of NEON."""
         f = self._form
+        if f.summed:
+            return self._doubles(bits(loaded, "int16", 2 * steps), 2 * step)
         if f.group == 1:
             return self._w.let(splat(shuffle([loaded], [step]), f.lanes))
         words = bits(loaded, "int32", steps)
@@ -93,6 +101,8 @@ class Steps:
 
     def _one(self, memory: Memory, at: Index) -> Expr:
         f, w = self._form, self._w
+        if f.summed:
+            return self._doubles(bits(memory.load(at, f.source, 4), "int16", 2), 0)
         if f.halves:
             return w.let(bits(memory.load(at, f.source, 2), "int32", 1), "a")
         if f.paired:
@@ -101,6 +111,12 @@ class Steps:
             return w.let(splat(memory.load(at, f.source), f.lanes), "a")
         word = bits(memory.load(at, f.source, f.group), "int32", 1)
         return w.let(bits(splat(word, f.lanes), f.source, f.lanes * f.group), "a")
+
+    def _doubles(self, words: Expr, first: int) -> tuple[Expr, Expr]:
+        """Elements 0 and 1 of a step all over a vector, and elements 2 and 3."""
+        found = (splat(shuffle([words], [first + i]), 8) for i in (0, 1))
+        low, high = (self._w.let(bits(word, "int8", 16), "a") for word in found)
+        return low, high
 
     def right(self, memory: Memory, at: Index, dtype: str) -> Expr:
         """One vector of packed weights from element ``at`` on."""
@@ -123,6 +139,8 @@ class Steps:
     def add(self, accumulator: Expr, a: Expr, b: Expr) -> Expr:
         """accumulator + the products of one step."""
         lanes, bits_ = self._form.lanes, self._isa.vector_bits
+        if self._form.summed:
+            return self._add_summed(accumulator, a, b)
         if self._form.halves:
             parts = []
             for lane in range(lanes):
@@ -145,6 +163,16 @@ class Steps:
         if self._kind == "sdot":
             return llvm("int32", lanes, "llvm.aarch64.neon.sdot", accumulator, a, b)
         return accumulator + cast(a, "int32") * cast(b, "int32")
+
+    def _add_summed(self, accumulator: Expr, a: tuple[Expr, Expr], b: Expr) -> Expr:
+        """smull of the lower halves, smlal2 of the upper ones, sadalp."""
+        products = []
+        for half, side in enumerate(a):
+            window = list(range(8 * half, 8 * half + 8))
+            x, y = (shuffle([v], window) for v in (side, b))
+            products.append(llvm("int16", 8, "llvm.aarch64.neon.smull", x, y))
+        both = self._w.let(products[0] + products[1])
+        return accumulator + llvm("int32", 4, "llvm.aarch64.neon.saddlp", both)
 
     @property
     def accumulator(self) -> tuple[str, int]:
