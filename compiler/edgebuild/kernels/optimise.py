@@ -8,6 +8,7 @@ from edgebuild.kernels.fold import fold, prune
 from edgebuild.kernels.fusion import fuse
 from edgebuild.kernels.layout import propagate
 from edgebuild.kernels.lowering import lower
+from edgebuild.kernels.order import order
 from edgebuild.kernels.recognise import recognise
 from edgebuild.kernels.requantise import requantise
 from edgebuild.kernels.simplify import simplify
@@ -16,7 +17,7 @@ from edgebuild.model.graph import Graph
 
 def optimise(graph: Graph) -> Lowered:
     """Every pass keeps what the graph computes; integers stay equal bit for bit."""
-    return fuse(lower(rewrite(graph)))
+    return order(fuse(lower(rewrite(graph))))
 
 
 def rewrite(graph: Graph) -> Graph:
