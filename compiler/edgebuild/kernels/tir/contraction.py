@@ -112,7 +112,8 @@ def registers(isa: Isa, how: Form) -> int:
     if how.halves:
         return WORDS
     if how.summed:
-        return isa.registers - 8  # two operands all over, and products on their way
+        # two operands all over, products on their way, and what LLVM loads ahead
+        return isa.registers - (12 if isa.in_order else 8)
     return isa.registers // 2 if how.paired else isa.registers
 
 
