@@ -46,15 +46,14 @@ def measure(seeds: range) -> dict[str, Any]:
             rows += [{**each, "footprint": model["footprint_bytes"]} for each in model["layers"]]
             print(path.name, len(rows), file=sys.stderr, flush=True)
         limits = result["machine"]
-    return {"machine": limits, "lanes": machine.lanes, "rows": rows}
+    return {"machine": limits, "rows": rows}
 
 
-def machine_of(kept: dict[str, Any]) -> roofline.Machine:
-    """The machine that was measured."""
-    limits = kept["machine"]
+def machine_of(limits: dict[str, Any]) -> roofline.Machine:
+    """The machine that was measured, from ``bench.run``'s answer."""
     return roofline.Machine(
         clock_hz=limits["clock_hz"],
-        lanes=kept["lanes"],
+        lanes=limits["lanes"],
         macs_per_s=limits["macs_per_s"],
         bandwidth=tuple((size, rate) for size, rate in limits["bandwidth"]),
     )
@@ -84,7 +83,7 @@ def counted(row: Row, machine: roofline.Machine) -> dict[tuple[str, ...], float]
 
 def fitted(kept: dict[str, Any], overlapped: float) -> tuple[dict[tuple[str, ...], float], float]:
     """Costs that predict the rows best, and the root mean square of the relative errors."""
-    machine = machine_of(kept)
+    machine = machine_of(kept["machine"])
     rows = [row for row in kept["rows"] if row["median_s"] > LEAST_S]
     keys = names(rows)
     table = np.zeros((len(rows), len(keys)))
@@ -147,7 +146,7 @@ def lines(costs: dict[tuple[str, ...], float], rows: Sequence[Row]) -> Iterator[
 
 def inside(kept: dict[str, Any]) -> str:
     """How many operators the costs in use predict within a quarter."""
-    machine = machine_of(kept)
+    machine = machine_of(kept["machine"])
     told: Counter[tuple[str, str]] = Counter()
     every: Counter[tuple[str, str]] = Counter()
     for row in kept["rows"]:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure the models of benchmarks/README.md beside LiteRT and ONNX Runtime; keep the results.
 
-    python benchmarks/history.py [--only PATTERN] [--seconds S] [--keep]
+    python -m benchmarks.history [--only PATTERN] [--seconds S] [--keep] [--json FILE]
 
 Prints the table and, with --keep, appends one line for each model to benchmarks/history.csv:
 commit, processor, model, medians in microseconds, speed-up against the better peer by medians
-and, for a machine that does other things too, by minima; and the predicted time.
+and, for a machine that does other things too, by minima; and the predicted time. --json writes
+everything that was measured, for ``benchmarks.predictions``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import csv
 import fnmatch
+import json
 import os
 import subprocess
 import sys
@@ -54,7 +56,7 @@ def cases(folder: Path) -> Iterator[bench.Case]:
 
 
 def measure(chosen: list[bench.Case], seconds: float, work: Path) -> list[dict[str, Any]]:
-    """Rows of ``bench.run``, printed as they come."""
+    """Rows of ``bench.run`` with the machine's limits, printed as they come."""
     cpu = hostcpu.describe(this_processor())
     machine = roofline_host.measure(cpu, work)
     rows: list[dict[str, Any]] = []
@@ -68,7 +70,7 @@ def measure(chosen: list[bench.Case], seconds: float, work: Path) -> list[dict[s
             seconds=seconds,
         )
         print(bench_table.models(result["models"]), flush=True)
-        rows += result["models"]
+        rows += [{**each, "machine": result["machine"]} for each in result["models"]]
     return rows
 
 
@@ -106,6 +108,7 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="a pattern of model names")
     parser.add_argument("--seconds", type=float, default=2.0, help="for each model")
     parser.add_argument("--keep", action="store_true", help="append to history.csv")
+    parser.add_argument("--json", type=Path, help="write what was measured")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         chosen = [
@@ -114,6 +117,8 @@ def main() -> int:
         rows = measure(chosen, arguments.seconds, Path(folder))
     if arguments.keep:
         keep(rows)
+    if arguments.json:
+        arguments.json.write_text(json.dumps(rows))
     return 0
 
 

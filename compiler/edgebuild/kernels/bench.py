@@ -93,6 +93,7 @@ def run(
         "geometric_mean_min": _geometric_mean(rows, "speedup_min"),
         "machine": {
             "clock_hz": machine.clock_hz,
+            "lanes": machine.lanes,
             "macs_per_s": dict(machine.macs_per_s),
             "bandwidth": [list(each) for each in machine.bandwidth],
         },
