@@ -103,6 +103,10 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
     limit = 1 if how.halves and rows > 2 else limit
     if total <= limit:
         return Split(channels=channels, lanes=how.lanes, vectors=total)
+    fused = isa.fma or how.source != "float32"  # measured: not where SSE copies each factor
+    if rows > 2 and isa.vector_bits and isa.registers <= 16 and fused:
+        # six rows of two vectors load 8 operands for 12 products, two of four load 6 for 8
+        return Split(channels=channels, lanes=how.lanes, vectors=2)
     best = min(range(limit, max(1, limit // 2) - 1, -1), key=lambda v: -total % v)
     return Split(channels=channels, lanes=how.lanes, vectors=best)
 
@@ -122,10 +126,18 @@ def _cost(isa: Isa, how: Form) -> int:
     return 1 if how.paired else max(1, how.lanes // isa.lanes)
 
 
+def _spare(isa: Isa, how: Form) -> int:
+    """Registers for an operand of the left side, and for what else there is."""
+    if how.block > 1:
+        return 1
+    # integers: a product that is added afterwards, or a number of the epilogue
+    return 3 if how.group > 1 and isa.vector_bits else 2
+
+
 def rows_of(isa: Isa, how: Form, vectors: int, rows: int) -> int:
     """Rows of a tile: what the registers leave, evened out over the positions there are."""
     cost = _cost(isa, how)
-    held = registers(isa, how) - vectors * cost - (2 if how.block == 1 else 1)
+    held = registers(isa, how) - vectors * cost - _spare(isa, how)
     each = vectors * cost + (1 if how.block > 1 else 0)
     return even(rows, held // each)
 
