@@ -57,6 +57,7 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     _planning_commands(commands)
     _release_commands(commands)
+    _bench_command(commands)
     _other_commands(commands)
     return parser
 
@@ -206,6 +207,9 @@ def _release_commands(commands: Commands) -> None:
     )
     _source_options(run)
     run.set_defaults(run=_command_of("release", "run"))
+
+
+def _bench_command(commands: Commands) -> None:
     bench = _command(
         commands,
         "bench",
