@@ -81,3 +81,32 @@ def test_extremes(
         )  # fmt: skip
         report = check.check(model, out, found.cpu, seed=0, emulator=emulator(found))
         assert report["passed"], (value, zero, fill, report)
+
+
+@pytest.mark.parametrize("depth", [2047, 2048])
+def test_the_deepest_sums_of_pairs(
+    depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RISC-V without vectors keeps two sums in one double up to a depth."""
+    found = profile("riscv64")
+    case = Case()
+    x = case.int8((4, depth), 0.5, 0)
+    values = np.full((3, depth), -128, np.int8)
+    values[1] = 127
+    w = case.constant(values, scale=[0.5], zero_point=[0])
+    model = tmp_path / "m.tflite"
+    model.write_bytes(
+        case.file(
+            "FULLY_CONNECTED",
+            [x, w],
+            case.out((4, 3), 1e5, 0),
+            version=4,
+            options="FullyConnectedOptions",
+        )
+    )
+    bundle.compile(model, found.cpu, tmp_path / "out", name="m")
+    monkeypatch.setattr(
+        check, "random_inputs", lambda graph, _seed: [np.full((4, depth), -128, np.int8)]
+    )
+    report = check.check(model, tmp_path / "out", found.cpu, seed=0, emulator=emulator(found))
+    assert report["passed"], report

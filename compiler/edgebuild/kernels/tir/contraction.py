@@ -118,7 +118,7 @@ def registers(isa: Isa, how: Form) -> int:
     if how.summed:
         # two operands all over, products on their way, and what LLVM loads ahead
         return isa.registers - (12 if isa.in_order else 8)
-    return isa.registers // 2 if how.paired else isa.registers
+    return isa.registers // 2 if how.paired and not how.real else isa.registers
 
 
 def _cost(isa: Isa, how: Form) -> int:

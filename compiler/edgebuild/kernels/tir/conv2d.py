@@ -73,7 +73,9 @@ def conv2d(spec: Conv2d, kernel: Build) -> None:
 
 
 def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
-    how = form(kernel.isa, spec.dtype, symmetric=spec.symmetric)
+    depth = prod(spec.window.kernel) * spec.input[3] // spec.groups
+    how = form(kernel.isa, spec.dtype, symmetric=spec.symmetric, depth=depth,
+               rows=prod(spec.output[:3]))  # fmt: skip
     plain = spec.window.kernel == (1, 1) and spec.window.stride == (1, 1)
     steps = [strides_over(o.shape, domain) for o in spec.epilogue.operands]
     joined = merged(domain[:-1], *(s[:-1] for s in steps))[0] if domain else []

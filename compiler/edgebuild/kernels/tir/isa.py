@@ -40,6 +40,7 @@ class Isa:
     fma: bool
     products: Products
     byte_permute: bool  # one instruction permutes all bytes of a register
+    doubles: bool  # 64-bit floating point with a fused multiply-add, beside 64-bit integers
     in_order: bool  # LLVM schedules for latency there, and needs more registers for it
     cores: int
     l1_bytes: int
@@ -87,6 +88,7 @@ def of(cpu: Cpu) -> Isa:
         fma=cpu.arch not in ("x86_64", "wasm32") or "fma" in has,
         products=_products(cpu.arch, bits, has),
         byte_permute=cpu.arch != "x86_64" or "avx512vbmi" in has,
+        doubles=cpu.arch == "riscv64" and "d" in has,
         in_order=cpu.model in _IN_ORDER,
         cores=max(1, cpu.cores), l1_bytes=cpu.cache.l1d_bytes, l2_bytes=cpu.cache.l2_bytes,
     )  # fmt: skip
@@ -97,7 +99,7 @@ _IN_ORDER = ("cortex-a34", "cortex-a35", "cortex-a53", "cortex-a55", "cortex-a51
 
 _ASKED = (
     "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
-    "avx512vbmi", "avxvnni", "neon", "dotprod", "v", "simd128",
+    "avx512vbmi", "avxvnni", "neon", "dotprod", "d", "v", "simd128",
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ A step multiplies ``group`` neighbouring elements of one row of the left side wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgebuild.kernels.tir.emit import (
     Expr,
@@ -34,6 +34,7 @@ class Form:
     bias: int = 0  # added to each element of the left side when it is prepared
     block: int = 1  # steps whose left side is loaded at once, as one vector
     paired: bool = False  # two accumulators share one 64-bit register
+    real: bool = False  # which holds a double, exact to 53 bits
     summed: bool = False  # two products are summed in 16 bits before they are in 32
     halves: bool = False  # operands are words of two 16-bit numbers; weights [step][group][lane]
 
@@ -55,22 +56,31 @@ _FORMS = {
 }
 
 _SUMMED = Form(group=4, lanes=4, source="int8", summed=True)
+_REAL = Form(group=1, lanes=2, source="int8", paired=True, real=True)
+_SINGLE = Form(group=1, lanes=1, source="int8")
+
+#: Bits of the lower one of two sums in a double: up to DEEPEST products of 2**14 fit, with a sign.
+LOWER = 26
+DEEPEST = 1 << (LOWER - 1 - 14)
+#: Rows from which on making a pair of weights is less work than multiplying each.
+MANY = 3
 
 
-def form(isa: Isa, dtype: str, *, symmetric: bool = False) -> Form:
+def form(isa: Isa, dtype: str, *, symmetric: bool = False, depth: int = 0, rows: int = 0) -> Form:
     """The rule: which form a core uses for an element type.
 
     ``symmetric``: no weight is -128, so |x * w| <= 128 * 127 and two of them fit 16 bits.
+    ``depth``: products of one sum; ``rows``: of the left side.
     """
     if dtype == "float32":
         block = 4 if isa.arch == "aarch64" else 1
         return Form(group=1, lanes=isa.lanes, source="float32", block=block)
-    found = _SUMMED if symmetric and isa.products == "smlal" else _FORMS[isa.products]
-    lanes = found.lanes or isa.lanes
-    return Form(
-        group=found.group, lanes=lanes, source=found.source, bias=found.bias,
-        block=found.block, paired=found.paired, summed=found.summed, halves=found.halves,
-    )  # fmt: skip
+    found = _FORMS[isa.products]
+    if isa.products == "smlal" and symmetric:
+        found = _SUMMED
+    if isa.products == "pairs" and isa.doubles:
+        found = _SINGLE if rows < MANY else _REAL if depth < DEEPEST else found
+    return replace(found, lanes=found.lanes or isa.lanes)
 
 
 class Steps:
@@ -106,7 +116,7 @@ class Steps:
         if f.halves:
             return w.let(bits(memory.load(at, f.source, 2), "int32", 1), "a")
         if f.paired:
-            return w.let(cast(memory.load(at, f.source), "int64"), "a")
+            return w.let(cast(memory.load(at, f.source), self.accumulator[0]), "a")
         if f.group == 1:
             return w.let(splat(memory.load(at, f.source), f.lanes), "a")
         word = bits(memory.load(at, f.source, f.group), "int32", 1)
@@ -125,7 +135,8 @@ class Steps:
             return self._halves(memory, at)
         if f.paired:
             low, high = (cast(memory.load(at + i, dtype), "int64") for i in (0, 1))
-            return self._w.let(low + (high << const(32, "int64")), "b")
+            both = self._w.let(low + (high << const(self._apart, "int64")), "b")
+            return self._w.let(cast(both, self.accumulator[0]), "b")
         loaded = memory.load(at, dtype, f.lanes * f.group)
         return self._w.let(cast(loaded, f.source) if f.source == "int16" else loaded, "b")
 
@@ -147,6 +158,8 @@ class Steps:
                 word, old = (shuffle([v], [lane]) for v in (b, accumulator))
                 parts.append(self._w.let(llvm("int32", 1, "llvm.arm.smlad", a, word, old)))
             return shuffle(parts, list(range(lanes)))
+        if self._form.real:
+            return llvm("float64", 1, "llvm.fma", a, b, accumulator)
         if self._form.paired:
             return accumulator + a * b
         if self._kind == "float":
@@ -175,10 +188,15 @@ class Steps:
         return accumulator + llvm("int32", 4, "llvm.aarch64.neon.saddlp", both)
 
     @property
+    def _apart(self) -> int:
+        """Bits between the two sums of a pair."""
+        return LOWER if self._form.real else 32
+
+    @property
     def accumulator(self) -> tuple[str, int]:
         """Element type and lanes of an accumulator."""
         if self._form.paired:
-            return "int64", 1
+            return ("float64" if self._form.real else "int64"), 1
         return ("float32" if self._kind == "float" else "int32"), self._form.lanes
 
     def zero(self) -> Expr:
@@ -193,7 +211,10 @@ class Steps:
         value = self._w.let(accumulator)
         if not self._form.paired:
             return value
-        low = self._w.let(cast(value, "int32"))
-        high = (value - cast(low, "int64")) >> const(32, "int64")
+        value = self._w.let(cast(value, "int64"))
+        above = const(64 - self._apart, "int64")
+        low = self._w.let((value << above) >> above)
+        high = (value - low) >> const(self._apart, "int64")
+        low = self._w.let(cast(low, "int32"))
         both = shuffle([low, self._w.let(cast(high, "int32"))], [0, 1])
         return self._w.let(self._w.let(both) + start)
