@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,9 @@ import pytest
 
 from edgebuild.kernels import softmax, specs, tir
 from edgebuild.kernels.specs import Window
+from edgebuild.kernels.tir import depthwise as depthwise_module
+from edgebuild.kernels.tir import isa
+from edgebuild.model.profile import Cache
 from tests.unit import tir_helpers as h
 
 
@@ -48,6 +52,31 @@ def test_depthwise_convolutions(tmp_path: Path, dtype: str) -> None:
     ]
     many += [depthwise((9, 11), (20, 20), window, dtype) for window in windows]
     h.check(tmp_path, many)
+
+
+def test_channels_are_cut_where_a_window_s_rows_leave_the_first_cache(tmp_path: Path) -> None:
+    """A part's rows of a window take half of the cache, unless nothing fits or L2 is too small."""
+    same = Window(kernel=(3, 3), padding=(1, 1))
+    core = isa.of(h.host())
+    cut = {
+        (14, 384): 3, (14, 96): 1, (14, 37): 1,
+        (28, 256): 1,  # 1 KiB apart: the columns of a part fall on the same lines
+        (112, 192): 1,  # beyond L2
+    }  # fmt: skip
+    held = dataclasses.replace(isa.of(h.VNNI), l1_bytes=48 << 10, l2_bytes=1 << 20)
+    for (size, channels), parts in cut.items():
+        spec = depthwise((size, size), (channels, channels), same, "float32")
+        assert depthwise_module.parts(spec, held) == parts
+    spec = depthwise((9, 7), (20 * core.lanes, 20 * core.lanes), same, "float32", 2)
+    # half of it: three rows of seven columns of four vectors
+    caches = Cache(l1d_bytes=2 * 3 * 7 * 4 * core.lanes * 4, l2_bytes=1 << 20)
+    target = dataclasses.replace(h.host(), cores=1, cache=caches)
+    assert depthwise_module.parts(spec, isa.of(target)) == 5
+    compiled = h.Compiled(tmp_path, [spec], target)
+    arguments = h.random_arguments(spec)
+    whole = compiled.run(0, arguments)
+    h.compare(spec, whole, arguments, 1e-5)
+    assert np.array_equal(whole, compiled.run(0, arguments, pieces=4, shift=1))
 
 
 def test_a_depthwise_convolution_splits_into_tasks(tmp_path: Path) -> None:

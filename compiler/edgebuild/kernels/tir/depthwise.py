@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from math import prod
+from math import gcd, prod
 
 import numpy as np
 from tvm import tirx
@@ -32,7 +32,11 @@ from edgebuild.kernels.tir.emit import (
     splat,
 )
 from edgebuild.kernels.tir.frame import Build, Frame, along, divided, even, store, window_reach
+from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.scalars import Point, Programs
+
+#: Neighbouring bytes that fill one way of a first cache: 64 lines of 64 bytes.
+SETS_BYTES = 4096
 
 
 class Weights:
@@ -53,25 +57,49 @@ class Weights:
 
 
 def depthwise(spec: Depthwise2d, kernel: Build) -> None:
-    """Tasks are output rows."""
+    """Tasks are output rows of a part of the channels."""
     if spec.dtype == "int8" and depthwise_quads.suits(spec, kernel.isa):
         depthwise_quads.build(spec, kernel)
         return
     weights = Weights(spec, kernel)
-    frame = kernel.frame(spec.output[0] * spec.output[1])
-    rows = Rows(spec, frame, weights)
+    lines, count = spec.output[0] * spec.output[1], parts(spec, kernel.isa)
+    frame = kernel.frame(lines * count)
+    rows = Rows(spec, frame, weights, spec.output[3] // count)
     with frame.each_task() as task:
-        number, y = divided(frame, task, spec.output[1])
-        number, y = (0, task) if spec.output[0] == 1 else (number, y)
-        rows.emit(number, y, frame.w.let_index(number * prod(spec.input[1:])))
+        part, line = (0, task) if count == 1 else divided(frame, task, lines)
+        number, y = divided(frame, line, spec.output[1])
+        number, y = (0, line) if spec.output[0] == 1 else (number, y)
+        rows.emit(number, y, frame.w.let_index(number * prod(spec.input[1:])), part)
     frame.finish()
+
+
+def parts(spec: Depthwise2d, isa: Isa) -> int:
+    """Parts of the channels, such that the rows of a window stay in half of the first cache.
+
+    All rows of a part are computed before the next one's, so that each is loaded from L2 once and
+    not once for every row of the window. Only whole vectors, equally many to a part.
+    """
+    channels, item = spec.output[3], 4 if spec.dtype == "float32" else 1
+    vectors, rest = divmod(channels, 2 * isa.lanes)
+    places = spec.window.kernel[0] * spec.input[2]
+    size = prod(spec.input) * item
+    if rest or spec.input[3] != channels or spec.window.kernel[0] == 1 or size > isa.l2_bytes:
+        return 1
+    # positions this far apart fall on the same lines of the cache
+    apart = gcd(channels * item, SETS_BYTES) if size > isa.l2_bytes // 2 else 0
+    for count in range(1, vectors + 1):
+        part = channels * item // count
+        if vectors % count == 0 and places * max(part, apart) <= isa.l1_bytes // 2:
+            return count
+    return 1
 
 
 class Rows:
     """Emits output rows."""
 
-    def __init__(self, spec: Depthwise2d, frame: Frame, weights: Weights) -> None:
-        self.spec, self.frame, self.weights = spec, frame, weights
+    def __init__(self, spec: Depthwise2d, frame: Frame, weights: Weights, channels: int) -> None:
+        """``channels`` of a part."""
+        self.spec, self.frame, self.weights, self.channels = spec, frame, weights, channels
         self.left, self.padding = frame.inputs["input"], spec.window.padding
         self.size = spec.input[1:3]
         self.programs: Programs = frame.programs(spec.epilogue, spec.output)
@@ -80,8 +108,8 @@ class Rows:
         neon = frame.isa.arch == "aarch64" and spec.dtype == "int8"
         self.lanes = (8 if neon else frame.isa.lanes) if wide else 1
 
-    def emit(self, number: Index, y: Index, base: Index) -> None:
-        """Row ``y`` of the image that begins at element ``base``."""
+    def emit(self, number: Index, y: Index, base: Index, part: Index) -> None:
+        """Row ``y`` of the image that begins at element ``base``, a part of the channels."""
         spec, w = self.spec, self.frame.w
         ow = spec.output[2]
         columns = max(1, min(ow, 8 if self.frame.isa.registers >= 32 else 4))
@@ -94,6 +122,7 @@ class Rows:
         top = w.let_index(y * spec.window.stride[0] - self.padding[0])
         row = w.let_index(number * spec.output[1] + y)
         self._where = (number, y, top, row, base)
+        self._first = w.let_index(part * self.channels)
         for x, count in spans(ow, columns, first, last):
             if count == 1:
                 self._tile(x, min(columns, ow - x))
@@ -108,7 +137,8 @@ class Rows:
         place = w.let_index((row * ow + x) * spec.output[3])
         left = w.let_index(x * spec.window.stride[1] - self.padding[1])
 
-        def body(c: Index, lanes: int) -> None:
+        def body(i: Index, lanes: int) -> None:
+            c = w.let_index(self._first + i)
             sums = self._sums(base, top, left, x, count, c, lanes)
             for m in range(count):
                 point = Point(coordinates=(number, y, x + m, c), lanes=lanes)
@@ -116,7 +146,7 @@ class Rows:
                 done = self.programs.run(point, w.let(sums.get(m)), skip=skip)
                 store(self.frame.output, place + (c + m * spec.output[3]), done)
 
-        along(w, spec.output[3], self.lanes, body)
+        along(w, self.channels, self.lanes, body)
 
     def _sums(
         self, base: Index, top: Index, left: Index, x: Index, count: int, c: Index, lanes: int
