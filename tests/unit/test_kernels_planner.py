@@ -137,12 +137,11 @@ def test_what_is_free_beside_a_call_is_what_the_arena_has_left() -> None:
     assert planner.plan(lowered, scratch, found).arena_bytes == planner.plan(lowered).arena_bytes
 
 
-def test_what_sharing_saves_is_free_for_scratch_unless_memory_is_tight() -> None:
+def test_what_sharing_saves_is_free_for_scratch() -> None:
     lowered = optimise(residual_network())
-    tight, roomy = planner.arrange(lowered), planner.arrange(lowered, tight=False)
-    assert tight.placed == roomy.placed
+    found = planner.arrange(lowered)
     fused = [n for n, call in enumerate(lowered.calls) if len(call.inputs) == 2]
-    assert all(roomy.free_bytes[n] == tight.free_bytes[n] + 4096 for n in fused)
+    assert all(found.free_bytes[n] >= 4096 for n in fused)
 
 
 def test_only_kernels_that_copy_their_input_write_over_it() -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,6 +37,18 @@ def conv(
         input=(1, *size, channels[0]), output=output, window=window, dtype=dtype,
         input_zero=5 if dtype == "int8" else 0,
         epilogue=residual(output, dtype) if added else plain,
+    )  # fmt: skip
+
+
+def depthwise(
+    size: tuple[int, int], channels: int, window: Window, dtype: str
+) -> specs.Depthwise2d:
+    rows, columns = (-(-n // s) for n, s in zip(size, window.stride, strict=True))
+    shape = (2, rows, columns, channels)
+    return specs.Depthwise2d(
+        input=(2, *size, channels), output=shape, window=window, dtype=dtype,
+        input_zero=9 if dtype == "int8" else 0,
+        epilogue=h.requantised(shape) if dtype == "int8" else h.plain(shape),
     )  # fmt: skip
 
 
@@ -80,6 +93,42 @@ def test_products_of_positions_write_over_their_input(tmp_path: Path) -> None:
         assert all(tir.rewrites(spec, target) for spec in many)
     same_in_place(tmp_path / "tight", many, "input")
     same_in_place(tmp_path / "free", many, "input", free_bytes=1 << 20)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_on_a_microcontroller_all_that_can_follows_its_input(tmp_path: Path, dtype: str) -> None:
+    """Depthwise rows keep the rows above them; products keep a strip."""
+    many: list[specs.Spec] = [
+        depthwise(size, channels, window, dtype)
+        for size, channels, window in (
+            ((9, 7), 24, SAME), ((5, 11), 3, Window(kernel=(5, 3), padding=(2, 1))),
+            ((7, 9), 37, Window(kernel=(3, 3), dilation=(2, 2), padding=(2, 2))),
+            ((6, 5), 16, Window(kernel=(2, 2), padding=(0, 0))), ((4, 4), 8, ONE),
+        )
+    ]  # fmt: skip
+    many += [conv((9, 7), (c, c), ONE, dtype) for c in (16, 37)]
+    for target in h.runnable():
+        if dtype == "int8" and any(f.endswith("vnni") for f in target.features):
+            continue  # no microcontroller has the schedule for four-byte dot products
+        small = h.tiny_caches(target, 0, 1)
+        assert all(tir.rewrites(spec, small) for spec in many)
+        assert not tir.rewrites(many[0], dataclasses.replace(small, cores=2))
+        compiled = h.Compiled(
+            tmp_path / f"{target.model}-{target.vector_bits}", many, small,
+            over="input", free_bytes=0,
+        )  # fmt: skip
+        for number, spec in enumerate(many):
+            arguments = h.random_arguments(spec, number)
+            h.compare(spec, compiled.run(number, arguments, pieces=2), arguments, 1e-5)
+            assert 0 < compiled.kernels[number].scratch_bytes <= 4096
+
+
+def test_strides_and_large_windows_do_not_follow() -> None:
+    target = h.tiny_caches(h.A72, 0, 1)
+    wide = Window(kernel=(9, 9), padding=(4, 4))
+    assert not tir.rewrites(depthwise((9, 7), 24, wide, "int8"), target)
+    strided = Window(kernel=(3, 3), stride=(2, 2), padding=(1, 1))
+    assert not tir.rewrites(depthwise((9, 7), 24, strided, "int8"), target)
 
 
 def test_rows_are_normalised_in_place(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class Compiled:
     ) -> Array:  # fmt: skip
         """``pieces``: split each phase's tasks; ``shift``: move the buffers off alignment."""
         spec, kernel = self.specs[number], self.kernels[number]
-        kept, pointers, constants, shared = [], [], [], -1
+        kept, pointers, constants, shared = list[Array](), list[int](), list[Array](), -1
         for argument, value in zip(spec.arguments(), arguments, strict=False):
             if argument.name == self.over:
                 shared, output = len(pointers), value

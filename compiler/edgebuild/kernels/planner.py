@@ -19,6 +19,7 @@ from edgebuild.kernels.specs import (
     Conv2d,
     Copy,
     Dense,
+    Depthwise2d,
     Gather,
     LayerNorm,
     Matmul,
@@ -59,19 +60,17 @@ class MemoryPlan:
         return sorted(rows, key=lambda row: (row["first"], row["offset"], row["tensor"]))
 
 
-def arrange(
-    lowered: Lowered, rewrites: Callable[[Spec], bool] = lambda _: False, *, tight: bool = True
-) -> Arrangement:
+def arrange(lowered: Lowered, rewrites: Callable[[Spec], bool] = lambda _: False) -> Arrangement:
     """Decide what shares memory. ``rewrites``: such a kernel copies its input before it computes.
 
-    One that does may write over that input, if every position has room for its own outputs.
-    Unless ``tight``, what is saved by sharing is free for scratch: the arena grows up to what it
-    would be if every value had memory of its own.
+    One that does may write over that input, if every position has room for its own outputs. What
+    is saved by sharing is free for scratch: the arena grows up to what it would be if every value
+    had memory of its own.
     """
     apart = _lifetimes(lowered)
     blocks, over = _merge_in_place(lowered, apart, rewrites)
     placed = place(blocks)
-    arena = extent(placed) if tight else max(extent(placed), extent(place(apart)))
+    arena = max(extent(placed), extent(place(apart)))
     free = (largest_gap(placed, number, arena) for number in range(len(lowered.calls)))
     return Arrangement(placed=placed, over=over, free_bytes=tuple(free))
 
@@ -193,9 +192,11 @@ def _row_by_row(spec: Spec, argument: str) -> bool:
 
 
 def _position_by_position(spec: Spec) -> bool:
-    """Products of one position each, with as many results as it has numbers."""
+    """As many results as there are numbers at a position, and none from far away."""
     if isinstance(spec, Dense):
         return spec.k == spec.n
+    if isinstance(spec, Depthwise2d):
+        return spec.window.stride == (1, 1) and spec.input == spec.output
     return (
         isinstance(spec, Conv2d) and spec.window.kernel == spec.window.stride == (1, 1)
         and spec.groups == 1 and spec.input == spec.output

@@ -73,9 +73,7 @@ def arrange(lowered: Lowered, cpu: Cpu) -> Arrangement:
     """Who shares memory, when the kernels are those of ``cpu``. Decision 0205."""
     from edgebuild.kernels import tir
 
-    # without a second cache it is a microcontroller: memory is worth more than time
-    tight = cpu.cache.l2_bytes == 0
-    return planner.arrange(lowered, lambda spec: tir.rewrites(spec, cpu), tight=tight)
+    return planner.arrange(lowered, lambda spec: tir.rewrites(spec, cpu))
 
 
 def generate(

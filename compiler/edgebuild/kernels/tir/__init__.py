@@ -60,10 +60,16 @@ def kernel(
 
 
 def rewrites(spec: specs.Spec, cpu: Cpu) -> bool:
-    """Whether the kernel copies all that it reads of its input before it writes in its place."""
+    """Whether the kernel may copy what it reads of its input before it writes in its place.
+
+    Where it copies anyway; and where memory is tight, wherever it can.
+    """
+    core = isa.of(cpu)
+    if isinstance(spec, specs.Depthwise2d):
+        return core.tight and depthwise.follows(spec)
     if not isinstance(spec, specs.Conv2d | specs.Dense):
         return False
-    return products.form(isa.of(cpu), spec.dtype, symmetric=spec.symmetric).prepared
+    return core.tight or products.form(core, spec.dtype, symmetric=spec.symmetric).prepared
 
 
 def compile(functions: Sequence[Any], cpu: Cpu) -> bytes:

@@ -90,7 +90,8 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
     size = (shape[1], shape[2]) if flat else (window_reach(spec, 0), window_reach(spec, 1))
     walk = _walk(spec, how, size[1])
     copy = None
-    if how.prepared or size != shape[1:3] or walk.run % walk.group != 0:
+    apart = kernel.over != "input"
+    if not apart or how.prepared or size != shape[1:3] or walk.run % walk.group != 0:
         before = (0, 0) if flat else spec.window.padding
         copy = Copy(kernel, how, shape, zero=spec.input_zero, before=before, size=size,
                     beyond=-walk.run % walk.group)  # fmt: skip

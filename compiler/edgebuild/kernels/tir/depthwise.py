@@ -10,7 +10,7 @@ zero point instead, for which the start of the sums already accounts.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import gcd, prod
 
 import numpy as np
@@ -24,6 +24,7 @@ from edgebuild.kernels.tir.depthwise_quads import WRITTEN_OUT, inside_columns, s
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
+    Memory,
     Registers,
     cast,
     const,
@@ -61,15 +62,23 @@ def depthwise(spec: Depthwise2d, kernel: Build) -> None:
     if spec.dtype == "int8" and depthwise_quads.suits(spec, kernel.isa):
         depthwise_quads.build(spec, kernel)
         return
-    weights = Weights(spec, kernel)
-    lines, count = spec.output[0] * spec.output[1], parts(spec, kernel.isa)
-    frame = kernel.frame(lines * count)
-    rows = Rows(spec, frame, weights, spec.output[3] // count)
-    with frame.each_task() as task:
-        part, line = (0, task) if count == 1 else divided(frame, task, lines)
+    weights, count = Weights(spec, kernel), spec.output[0] * spec.output[1]
+    behind = kernel.over == "input"
+    # a row that follows is kept whole
+    pieces = 1 if behind else parts(spec, kernel.isa)
+    frame = kernel.frame(1 if behind else count * pieces)
+    rows = Rows(spec, frame, weights, spec.output[3] // pieces)
+    with ExitStack() as stack:
+        line = stack.enter_context(frame.each_task())
+        if behind:
+            line = stack.enter_context(frame.w.loop(0, count, "line"))
+        part, line = (0, line) if pieces == 1 else divided(frame, line, count)
         number, y = divided(frame, line, spec.output[1])
         number, y = (0, line) if spec.output[0] == 1 else (number, y)
-        rows.emit(number, y, frame.w.let_index(number * prod(spec.input[1:])), part)
+        base = frame.w.let_index(number * prod(spec.input[1:]))
+        if behind:
+            rows.keep(y, base)
+        rows.emit(number, y, base, part)
     frame.finish()
 
 
@@ -94,10 +103,21 @@ def parts(spec: Depthwise2d, isa: Isa) -> int:
     return 1
 
 
-class Rows:
-    """Emits output rows."""
+def follows(spec: Depthwise2d) -> bool:
+    """Whether the output may follow its input through the same memory, row by row."""
+    return spec.window.stride == (1, 1) and spec.input == spec.output and taps(spec) <= WRITTEN_OUT
 
-    def __init__(self, spec: Depthwise2d, frame: Frame, weights: Weights, channels: int) -> None:
+
+class Rows:
+    """Emits output rows.
+
+    Where the output follows its input, the rows that are overwritten and read again are kept in
+    scratch, in a ring: the row that is about to be written and those above it under its windows.
+    """
+
+    def __init__(
+        self, spec: Depthwise2d, frame: Frame, weights: Weights, channels: int
+    ) -> None:
         """``channels`` of a part."""
         self.spec, self.frame, self.weights, self.channels = spec, frame, weights, channels
         self.left, self.padding = frame.inputs["input"], spec.window.padding
@@ -107,6 +127,25 @@ class Rows:
         wide = self.multiplier == 1 or spec.input[3] == 1
         neon = frame.isa.arch == "aarch64" and spec.dtype == "int8"
         self.lanes = (8 if neon else frame.isa.lanes) if wide else 1
+        self.ring = self.padding[0] + 1 if frame.kernel.over == "input" else 0
+        self.width = spec.input[2] * spec.input[3]
+        item = 1 if spec.dtype == "int8" else 4
+        self.kept = frame.kernel.scratch(self.ring * self.width * item) // item
+
+    def keep(self, y: Index, base: Index) -> None:
+        """Copy row ``y`` of the image at ``base``, which is written over next."""
+        w, frame, dtype = self.frame.w, self.frame, self.spec.dtype
+        source, place = w.let_index(base + y * self.width), self._kept(y)
+
+        def some(i: Index, lanes: int) -> None:
+            frame.scratch.store(place + i, w.let(self.left.load(source + i, dtype, lanes)))
+
+        along(w, self.width, self.lanes, some)
+
+    def _kept(self, line: Index) -> Index:
+        """Where the ring has a row that is one of the last."""
+        turn = const(self.ring, "int64")
+        return self.frame.w.let(tirx.Mod(line + turn, turn) * self.width + self.kept)
 
     def emit(self, number: Index, y: Index, base: Index, part: Index) -> None:
         """Row ``y`` of the image that begins at element ``base``, a part of the channels."""
@@ -166,8 +205,11 @@ class Rows:
                 row = w.let_index((at * self.size[1] + left) * spec.input[3] + base)
                 if taps(spec) > WRITTEN_OUT:
                     self._long_row(sums, ky, row, x, c, lanes)
+                elif self.ring and ky * down <= self.padding[0]:
+                    row = w.let_index(self._kept(at) + left * spec.input[3])
+                    self._row(sums, ky, self.frame.scratch, row, x, count, c, lanes)
                 else:
-                    self._row(sums, ky, row, x, count, c, lanes)
+                    self._row(sums, ky, self.left, row, x, count, c, lanes)
 
             def pad() -> None:
                 with self._columns(kw) as columns:
@@ -224,7 +266,7 @@ class Rows:
             tap = self._tap(ky, kx, c, lanes)
 
             def read(kx: Expr = kx, tap: Expr = tap) -> None:
-                value = self._load(w.let(row + kx * (step * spec.input[3])), c, lanes)
+                value = self._load(self.left, w.let(row + kx * (step * spec.input[3])), c, lanes)
                 sums.set(0, self._multiply_add(value, tap, sums.get(0), lanes))
 
             def pad(tap: Expr = tap) -> None:
@@ -233,8 +275,9 @@ class Rows:
             self._either(w.let(first + kx * step), self.size[1], read, pad)
 
     def _row(
-        self, sums: Registers, ky: Index, row: Index, x: Index, count: int, c: Index, lanes: int
-    ) -> None:
+        self, sums: Registers, ky: Index, left: Memory, row: Index, x: Index, count: int,
+        c: Index, lanes: int,
+    ) -> None:  # fmt: skip
         """One row of the window, for all outputs of the tile."""
         w, spec = self.frame.w, self.spec
         kw, step, stride = spec.window.kernel[1], spec.window.dilation[1], spec.window.stride[1]
@@ -250,7 +293,7 @@ class Rows:
                     sums.set(m, self._multiply_add(value, kinds[kx], sums.get(m), lanes))
                 continue
             at = w.let_index(row + column * spec.input[3])
-            value = self._load(at, c, lanes)
+            value = self._load(left, at, c, lanes)
             for m, kx in users[column]:
                 sums.set(m, self._multiply_add(value, kinds[kx], sums.get(m), lanes))
 
@@ -259,14 +302,14 @@ class Rows:
         at = self.weights.at + number * self.spec.output[3] + c
         return self._wide(self.frame.constants.load(at, self.spec.dtype, lanes))
 
-    def _load(self, at: Expr, c: Index, lanes: int) -> Expr:
+    def _load(self, left: Memory, at: Expr, c: Index, lanes: int) -> Expr:
         if self.multiplier == 1:
-            return self._wide(self.left.load(at + c, self.spec.dtype, lanes))
+            return self._wide(left.load(at + c, self.spec.dtype, lanes))
         if self.spec.input[3] == 1:
-            return self._wide(splat(self.left.load(at, self.spec.dtype), lanes))
+            return self._wide(splat(left.load(at, self.spec.dtype), lanes))
         factor = const(self.multiplier, "int64")
         channel = c // self.multiplier if isinstance(c, int) else tirx.Div(c, factor)
-        return self._wide(self.left.load(at + channel, self.spec.dtype, lanes))
+        return self._wide(left.load(at + channel, self.spec.dtype, lanes))
 
     def _wide(self, value: Expr) -> Expr:
         """Integers as 16 bits: what NEON's and x86's widening products start from."""

@@ -56,6 +56,11 @@ class Isa:
         """32-bit lanes of one vector register; 1 without a vector unit."""
         return max(1, self.vector_bits // 32)
 
+    @property
+    def tight(self) -> bool:
+        """A microcontroller, where memory is worth more than time."""
+        return self.cores == 1 and (self.arch == "armv7e-m" or self.l2_bytes == 0)
+
 
 def target(cpu: Cpu) -> Any:
     """The TVM target. The profile's features are added to those of the model."""

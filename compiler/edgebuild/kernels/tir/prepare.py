@@ -45,13 +45,17 @@ class Copy:
     @property
     def budget(self) -> int:
         """Bytes of scratch that a strip may take: a share of the second cache, or what is free."""
-        isa = self.kernel.isa
-        return min(isa.l2_bytes // 16, (self.kernel.free_bytes - self._beyond) // isa.cores)
+        return min(self._share, (self.kernel.free_bytes - self._beyond) // self.kernel.isa.cores)
+
+    @property
+    def _share(self) -> int:
+        """Where memory is tight, nothing beyond the least."""
+        return 0 if self.kernel.isa.tight else self.kernel.isa.l2_bytes // 16
 
     @property
     def is_large(self) -> bool:
         bytes_ = self.shape[0] * self.size * self.item + self._beyond
-        return bytes_ > min(self.kernel.isa.l2_bytes // 16, self.kernel.free_bytes)
+        return bytes_ > min(self._share, self.kernel.free_bytes)
 
     def reserve(self, elements: int) -> int:
         """Scratch for that many elements."""
