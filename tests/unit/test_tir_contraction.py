@@ -10,7 +10,9 @@ import pytest
 
 from edgebuild.kernels import specs, tir
 from edgebuild.kernels.specs import Window
-from edgebuild.kernels.tir import contraction, isa, products
+from edgebuild.kernels.tir import contraction, frame, isa, products, tile_shape
+from edgebuild.kernels.tir.emit import Index
+from edgebuild.model.profile import Cpu
 from tests.unit import tir_helpers as h
 
 
@@ -196,7 +198,7 @@ def test_a_layer_without_outputs_or_inputs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", [h.VNNI, h.V3, h.V2, h.A72, h.A76, h.RV64])
-def test_the_same_spec_gives_the_same_object(target: h.Cpu) -> None:
+def test_the_same_spec_gives_the_same_object(target: Cpu) -> None:
     spec = conv((6, 6), (16, 20), Window(kernel=(3, 3), padding=(1, 1)))
     objects = []
     for _ in range(2):
@@ -212,9 +214,55 @@ def test_tiles_fit_the_registers() -> None:
             how = products.form(core, dtype)
             for channels in (1, 16, 40, 64, 100, 512):
                 for positions in (1, 5, 25, 1000):
-                    cut = contraction.split(core, how, channels, positions)
-                    rows = contraction.rows_of(core, how, cut.vectors, positions)
+                    cut = tile_shape.split(core, how, channels, positions)
+                    rows = tile_shape.rows_of(core, how, cut.vectors, positions)
                     each = 1 if how.paired else max(1, how.lanes // core.lanes)
                     assert cut.blocks * cut.width >= channels
                     assert 1 <= rows <= positions
                     assert rows == 1 or rows * cut.vectors * each < core.registers
+
+
+def test_tiles_are_as_square_as_the_registers_allow() -> None:
+    """Decision 0207: measured, not only counted."""
+
+    def tile(target: Cpu, dtype: str, channels: int) -> tuple[int, int]:
+        core = isa.of(target)
+        how = products.form(core, dtype)
+        vectors = tile_shape.split(core, how, channels, 1000).vectors
+        return vectors, tile_shape.rows_of(core, how, vectors, 1000)
+
+    assert tile(h.VNNI, "float32", 64) == (4, 6)
+    assert tile(h.VNNI, "float32", 32) == (2, 14)
+    assert tile(h.VNNI, "int8", 96) == (3, 8)
+    assert tile(h.V3, "float32", 64) == (2, 6)
+    assert tile(h.V3, "int8", 64) == (2, 5)
+    assert tile(h.V2, "float32", 64) == (4, 2)  # SSE copies each factor
+
+
+@pytest.mark.parametrize(
+    ("stride", "count", "vectors", "steps"),
+    [(64, 6, 4, 4), (6, 6, 4, 3), (4, 6, 4, 1), (4, 14, 1, 4)],
+)
+def test_steps_end_before_the_first_repeat(
+    stride: int, count: int, vectors: int, steps: int
+) -> None:
+    """Only where sums fill the registers: the last tile has room for what is kept."""
+    kernel = frame.Build(dense(count, 64, 64), isa.of(h.VNNI), "k", None, tir.UNBOUNDED)
+    how = products.form(kernel.isa, "int8")
+    walk = contraction.Walk(outer=((1, 0),), run=64, group=how.group)
+    cut = tile_shape.Split(channels=64, lanes=16, vectors=vectors)
+    rows = contraction.Rows(first=0, stride=stride, count=count)
+    sums = contraction.Sums(kernel.frame(1), how, walk, cut, _NoWeights())
+    assert sums.steps_written_out(rows, vectors) == steps
+
+
+class _NoWeights:
+    """A right side that is never read."""
+
+    dtype, kind, start_at, memory = "int8", "int32", None, None
+
+    def at(self, group: Index, block: Index) -> Index:
+        raise AssertionError((group, block))
+
+    def position(self, vectors: int) -> int:
+        raise AssertionError(vectors)

@@ -23,8 +23,6 @@ from edgebuild.kernels.tir.contraction import (
     Walk,
     Weights,
     bias_first,
-    rows_of,
-    split,
 )  # fmt: skip
 from edgebuild.kernels.tir.emit import Index, Memory, const
 from edgebuild.kernels.tir.frame import (
@@ -39,6 +37,7 @@ from edgebuild.kernels.tir.frame import (
 from edgebuild.kernels.tir.prepare import Copy, Strips, shares
 from edgebuild.kernels.tir.products import Form, form
 from edgebuild.kernels.tir.scalars import strides_over
+from edgebuild.kernels.tir.tile_shape import rows_of, split
 from edgebuild.kernels.tir.winograd import winograd
 
 

@@ -115,9 +115,7 @@ class Rows:
     scratch, in a ring: the row that is about to be written and those above it under its windows.
     """
 
-    def __init__(
-        self, spec: Depthwise2d, frame: Frame, weights: Weights, channels: int
-    ) -> None:
+    def __init__(self, spec: Depthwise2d, frame: Frame, weights: Weights, channels: int) -> None:
         """``channels`` of a part."""
         self.spec, self.frame, self.weights, self.channels = spec, frame, weights, channels
         self.left, self.padding = frame.inputs["input"], spec.window.padding

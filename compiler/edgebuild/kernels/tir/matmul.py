@@ -14,11 +14,12 @@ from tvm import tirx
 
 from edgebuild.kernels.specs import Matmul
 from edgebuild.kernels.tir import matmul_plain
-from edgebuild.kernels.tir.contraction import Rows, Split, Tile, Walk, rows_of, split
+from edgebuild.kernels.tir.contraction import Rows, Tile, Walk
 from edgebuild.kernels.tir.emit import Expr, Index, Memory, const, shuffle
 from edgebuild.kernels.tir.frame import Build, Frame, unravel
 from edgebuild.kernels.tir.products import Form, form
 from edgebuild.kernels.tir.scalars import offset
+from edgebuild.kernels.tir.tile_shape import Split, rows_of, split
 
 #: With fewer rows than this on the left, packing the right side costs more than it gives.
 ENOUGH_ROWS = 4

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d
-from edgebuild.kernels.tir.contraction import Rows, Sums, Walk, Weights, rows_of
+from edgebuild.kernels.tir.contraction import Rows, Sums, Walk, Weights
 from edgebuild.kernels.tir.emit import Expr, Index, const, index, llvm
 from edgebuild.kernels.tir.frame import Build, Frame, along, divided, store
 from edgebuild.kernels.tir.prepare import shares
 from edgebuild.kernels.tir.products import form as products
 from edgebuild.kernels.tir.scalars import Point, Programs
+from edgebuild.kernels.tir.tile_shape import rows_of
 from edgebuild.kernels.tir.winograd_rule import Plan
 
 

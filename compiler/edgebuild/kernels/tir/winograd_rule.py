@@ -17,10 +17,10 @@ import numpy as np
 
 from edgebuild.kernels.specs import Conv2d
 from edgebuild.kernels.tir.constants import Array
-from edgebuild.kernels.tir.contraction import Split, split
 from edgebuild.kernels.tir.frame import even, padded, pieces
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.products import form as products
+from edgebuild.kernels.tir.tile_shape import Split, split
 
 #: (a, x, b) -> a * x + b with a number a
 Fma = Callable[[float, object, object], object]
