@@ -18,8 +18,8 @@ in an inference, so that is the cache that holds the whole model's; activations 
 before.
 
 The costs are in cycles for each vector, of a core with two units for vectors; they belong to the
-kernels more than to that core. They are fitted by ``benchmarks/calibrate.py`` to networks drawn at random, none of which is used to
-judge the predictions; docs/decisions/0204 says how well they do.
+kernels more than to that core. They are fitted by ``benchmarks/calibrate.py`` to networks drawn at
+random, none of which is used to judge the predictions (docs/decisions/0204).
 """
 
 from __future__ import annotations
@@ -42,39 +42,47 @@ class Costs(NamedTuple):
 
 
 COSTS: Mapping[tuple[str, str], Costs] = {
-    ("conv2d", "float32"): Costs(1.07, 0.72, 0.00, 6.32),
-    ("conv2d", "int8"): Costs(1.07, 4.64, 3.04, 8.61),
-    ("dense", "float32"): Costs(1.06, 0.73, 0.00, 0.00),
-    ("dense", "int8"): Costs(1.06, 7.96, 1.79, 5.73),
-    ("depthwise2d", "float32"): Costs(0.84, 2.48, 0.78, 0.00),
-    ("depthwise2d", "int8"): Costs(4.16, 2.87, 7.35, 10.89),
-    ("elementwise", "float32"): Costs(0.00, 0.00, 0.00, 0.58),
-    ("elementwise", "int8"): Costs(0.00, 0.00, 0.00, 1.75),
+    ("conv2d", "float32"): Costs(1.05, 0.28, 0.00, 4.20),
+    ("conv2d", "int8"): Costs(1.06, 2.20, 3.19, 0.72),
+    ("copy", "float32"): Costs(0.00, 0.00, 13.83, 0.00),
+    ("dense", "float32"): Costs(1.05, 0.43, 0.00, 5.00),
+    ("dense", "int8"): Costs(1.02, 2.82, 2.94, 0.00),
+    ("depthwise2d", "float32"): Costs(0.97, 0.00, 0.88, 0.00),
+    ("depthwise2d", "int8"): Costs(3.40, 0.01, 5.15, 6.27),
+    ("elementwise", "float32"): Costs(0.00, 0.02, 0.00, 0.00),
+    ("elementwise", "int8"): Costs(0.00, 0.00, 0.00, 0.61),
     ("gather", "float32"): Costs(0.00, 0.00, 0.00, 0.00),
-    ("layer_norm", "float32"): Costs(0.00, 4.99, 0.00, 8.71),
-    ("matmul", "float32"): Costs(1.02, 0.00, 2.29, 19.89),
-    ("reduce", "float32"): Costs(0.00, 0.00, 2.18, 0.00),
-    ("reduce", "int8"): Costs(0.00, 0.00, 3.89, 36.77),
-    ("softmax", "float32"): Costs(0.00, 11.40, 1.58, 17.40),
-    ("softmax", "int8"): Costs(0.00, 0.00, 173.57, 52.80),
-    ("winograd", "float32"): Costs(1.08, 0.00, 10.63, 167.30),
+    ("layer_norm", "float32"): Costs(0.00, 4.77, 0.00, 2.63),
+    ("matmul", "float32"): Costs(1.07, 0.32, 1.08, 76.98),
+    ("pool2d", "float32"): Costs(0.00, 5.55, 1.18, 0.00),
+    ("reduce", "float32"): Costs(0.00, 0.00, 2.34, 0.00),
+    ("reduce", "int8"): Costs(0.00, 0.00, 3.95, 0.00),
+    ("softmax", "float32"): Costs(0.00, 12.24, 0.70, 17.55),
+    ("softmax", "int8"): Costs(0.00, 11.83, 122.96, 25.35),
+    ("winograd", "float32"): Costs(1.27, 0.00, 8.16, 139.98),
 }
-OTHER_COSTS = Costs(1.0, 4.0, 0.0, 0.0)
+OTHER_COSTS = Costs(1.0, 4.0, 2.0, 0.0)
 
 FUNCTIONS: Mapping[str, float] = {
-    "add": 0.0,
-    "add_int8": 11.8,
-    "clamp": 0.0,
-    "div": 1.8,
-    "erf": 8.9,
-    "logistic": 13.9,
-    "lookup": 22.6,
-    "mul": 0.0,
-    "mul_int8": 4.2,
-    "number": 0.7,
+    "abs": 0.1,
+    "add": 0.3,
+    "add_int8": 4.9,
+    "clamp": 0.1,
+    "div": 0.7,
+    "erf": 7.9,
+    "exp": 11.5,
+    "floor": 2.0,
+    "log": 18.7,
+    "logistic": 14.1,
+    "lookup": 18.6,
+    "mul": 0.6,
+    "mul_int8": 5.3,
+    "number": 0.0,
     "requantise": 0.0,
     "requantise_real": 0.0,
+    "sqrt": 1.6,
     "sub": 0.0,
+    "tanh": 6.5,
 }
 OTHER_FUNCTION = 2.0
 
@@ -205,7 +213,10 @@ def counts(operator: Mapping[str, Any], limits: Machine) -> Costs:
     group = 4 if kind == "int8" and work["stretch"] > 1 else 1
     stretch = max(1, work["stretch"])
     products = work["products"] / stretch * ceil(stretch / group) * group
-    summed = work["rows"] * across * limits.lanes * products
+    # a depthwise convolution has its products one by one, in the vectors that are stored
+    alone = operator["kind"] == "depthwise2d"
+    vectors = results if alone else work["rows"] * across
+    summed = vectors * limits.lanes * products
     return Costs(
         product=summed * limits.clock_hz / limits.macs_per_s[kind],
         result=results,
@@ -218,6 +229,8 @@ def traffic_s(operator: Mapping[str, Any], limits: Machine, footprint_bytes: flo
     """Seconds of moving bytes."""
     weights = _weights_read(operator)
     activations = operator["bytes_moved"] - weights
+    if operator["kind"] == "elementwise":  # writes where it read
+        activations /= 2
     from_weights = weights / limits.bytes_per_s(footprint_bytes)
     return float(from_weights + activations / limits.bytes_per_s(activations))
 
