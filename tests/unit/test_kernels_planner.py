@@ -25,7 +25,7 @@ from edgebuild.kernels.placement import (
     place_in,
 )
 from edgebuild.model.graph import Graph
-from tests.models_build import mobilenet_v1, mobilenet_v2, to_tflite
+from tests.models_build import mobilenet_v1, mobilenet_v2, to_tflite, transformer
 from tests.unit.test_kernels_passes import Net
 
 MODELS = Path(os.environ["EDGEBUILD_TEST_MODELS"])
@@ -142,6 +142,19 @@ def test_what_sharing_saves_is_free_for_scratch() -> None:
     found = planner.arrange(lowered)
     fused = [n for n, call in enumerate(lowered.calls) if len(call.inputs) == 2]
     assert all(found.free_bytes[n] >= 4096 for n in fused)
+
+
+def test_an_attention_works_in_place_where_its_rows_are_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(transformer())
+    lowered = optimise(importer.load(path))
+    over = dict.fromkeys(
+        (call.spec.kind, name)
+        for call, name in zip(lowered.calls, planner.arrange(lowered).over, strict=True)
+    )
+    assert {("softmax", "input"), ("layer_norm", "input"), ("dense", "p1")} <= over.keys()
+    # products of heads are written between those of others, gathers read from anywhere
+    assert {name for kind, name in over if kind in ("matmul", "gather")} == {None}
 
 
 def test_only_kernels_that_copy_their_input_write_over_it() -> None:
