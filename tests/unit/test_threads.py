@@ -73,7 +73,7 @@ def test_parts_are_long_enough_and_no_more_than_the_loop_has():
 
 
 def test_a_model_that_saves_little_wakes_nobody():
-    large, small = kernel(4 * threads.LEAST_SAVING_S), kernel(0.2 * threads.LEAST_SAVING_S)
+    large, small = kernel(4 * threads.LEAST_SAVING_S), kernel(0.5 * threads.LEAST_SAVING_S)
     assert threads.grains([large], [[64]], CPU).keys() == {(0, 0)}
     assert threads.grains([small], [[64]], CPU) == {}
     # many small ones together are worth it
