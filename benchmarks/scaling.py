@@ -6,7 +6,8 @@
 Both builds are sampled in turn by the wall's clock, and so are two threads that each run the
 one-thread build at once: how much the machine itself has to give just then (2 when it is idle,
 less when others use its cores). "could" is what the split kernels' share of the time allows
-(Amdahl). Medians; minima in brackets.
+(Amdahl). Medians; minima in brackets. "same bytes" compares two builds, whose float sums may be cut
+otherwise; one build's results do not depend on threads (tests/flow/test_kernels_callers.py).
 """
 
 from __future__ import annotations
