@@ -74,7 +74,8 @@ def test_bundle(name, tmp_path):
     cpu = profiles.load("x86_64", paths.data_dir() / "targets").cpu
     slow = dataclasses.replace(cpu, clock_mhz=1)  # so slow that every kernel is worth splitting
     bundle.compile(model(name, tmp_path), slow, tmp_path, name="model")
-    assert "in_parallel(part_" in (tmp_path / "model.driver.c").read_text()
+    if not name.startswith("odd"):  # those are one task
+        assert "in_parallel(part_" in (tmp_path / "model.driver.c").read_text()
     alone = checked(linked(tmp_path))
     assert alone.startswith("ok ")
     # Results do not depend on the number of threads, nor on who else calls.
