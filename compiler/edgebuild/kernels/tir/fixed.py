@@ -47,6 +47,7 @@ class Scale:
     shift: Integers
     image: Integers  # taken off after a logical shift of the biased sum
     before: Integers  # right - 1
+    power: Integers  # 2**(30 - before)
 
 
 def scale(multiplier: Integers, shift: Integers) -> Scale:
@@ -65,6 +66,7 @@ def scale(multiplier: Integers, shift: Integers) -> Scale:
         shift=total,
         image=bias >> total,
         before=right - 1,
+        power=one << np.minimum(31 - right, 30),
     )  # fmt: skip
 
 
@@ -90,6 +92,8 @@ class Fixed:
             return self._neon(x, lanes, get, right=right)
         if self.split(lanes):
             return self._upper(x, lanes, get) if right else self._even_odd(x, lanes, get)
+        if right and (self._isa.narrow or self._isa.vector_bits):
+            return self._in_words(x, lanes, get)
         product = w.let(cast(x, "int64") * cast(get("multiplier"), "int64"))
         return w.let(cast(self._shifted(product, lanes, get, ""), "int32"))
 
@@ -148,6 +152,24 @@ class Fixed:
         y = w.let(y + (y >> const(31, "int32", lanes)))
         y = w.let(w.let(y >> get("before")) + const(1, "int32", lanes))
         return w.let(y >> const(1, "int32", lanes))
+
+    def _in_words(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+        """The same where a product is in one piece: Thumb's smmlar is the first step."""
+        w = self._w
+        y = w.let(self._shifted_product(x, get("doubled"), 1 << 31, 32, lanes) + x)
+        y = w.let(y + (y >> const(31, "int32", lanes)))
+        if self._isa.arch == "wasm32":
+            # a vector's lanes shift by one amount only; a product with a power of two is a shift
+            y = self._shifted_product(y, get("power"), 0, 30, lanes)
+        else:
+            y = w.let(y >> get("before"))
+        return w.let(w.let(y + const(1, "int32", lanes)) >> const(1, "int32", lanes))
+
+    def _shifted_product(self, x: Expr, m: Expr, addend: int, shift: int, lanes: int) -> Expr:
+        """(x * m + addend) >> shift, which fits 32 bits."""
+        product = self._w.let(cast(x, "int64") * cast(m, "int64"))
+        total = self._w.let(product + const(addend, "int64", lanes)) if addend else product
+        return self._w.let(cast(self._w.let(total >> const(shift, "int64", lanes)), "int32"))
 
     def _even_odd(self, x: Expr, lanes: int, get: Fetch) -> Expr:
         w, halves = self._w, []
