@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from edgebuild.host.processor import this_processor
 from edgebuild.kernels import bench, hostcpu, roofline_host
+from edgebuild.kernels.bench_table import is_near
 from edgebuild.planning import roofline
 from tests import models_random
 
@@ -153,7 +154,7 @@ def inside(kept: dict[str, Any]) -> str:
         family = roofline.family(row)
         predicted, _ = roofline.operator_time(row, machine, row["footprint"])
         every[family] += 1
-        told[family] += 0.75 <= predicted / max(row["median_s"], 1e-12) <= 1.25
+        told[family] += is_near(predicted, row["median_s"])
     return "\n".join(f"{family}: {told[family]} of {every[family]}" for family in sorted(every))
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.calibrate import machine_of
-from edgebuild.kernels.bench_table import duration
+from edgebuild.kernels.bench_table import duration, is_near
 from edgebuild.planning import roofline
 
 LEAST_S = 100e-9
@@ -36,12 +36,7 @@ class Point(NamedTuple):
     @property
     def near(self) -> bool:
         """Whether the prediction is within a quarter of what was measured."""
-        return within(self.predicted_s, self.measured_s)
-
-
-def within(predicted_s: float, measured_s: float) -> bool:
-    """Within a quarter."""
-    return 0.75 * measured_s <= predicted_s <= 1.25 * measured_s
+        return is_near(self.predicted_s, self.measured_s)
 
 
 def points(rows: Sequence[dict[str, Any]]) -> list[Point]:
@@ -72,7 +67,7 @@ def models(rows: Sequence[dict[str, Any]], every: Sequence[Point]) -> Iterator[s
         own = [each for each in every if each.model == row["name"]]
         predicted_s = sum(each.predicted_s for each in own)
         measured_s = row["runtimes"]["edgebuild"]["median_s"]
-        near += within(predicted_s, measured_s)
+        near += is_near(predicted_s, measured_s)
         yield (
             f"| {row['name']} | {duration(predicted_s)} | {duration(measured_s)} "
             f"| {predicted_s / measured_s:.2f} | {share(own)} |"

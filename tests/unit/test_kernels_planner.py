@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import arena
 from edgebuild.kernels import importer, planner, specs
-from edgebuild.kernels.lowering import lower
 from edgebuild.kernels.optimise import optimise
 from edgebuild.kernels.placement import (
     ALIGNMENT,
@@ -188,27 +188,6 @@ def test_scratch_lives_during_its_call_alone() -> None:
     assert rows["scratch 2"]["bytes"] == 500
 
 
-def tflite_arena(graph: object) -> int:
-    """What TFLite's arena planner needs: greedy by size over every tensor of the file."""
-    lowered = lower(graph)  # type: ignore[arg-type]
-    first = dict.fromkeys(graph.inputs, 0)  # type: ignore[attr-defined]
-    last = dict(first)
-    for number, call in enumerate(lowered.calls):
-        for name in (*call.inputs, call.output):
-            root = lowered.root(name)
-            first.setdefault(root, number)
-            last[root] = number
-    for name in graph.outputs:  # type: ignore[attr-defined]
-        last[lowered.root(name)] = len(lowered.calls)
-    found = [
-        Block(names=(n,), size_bytes=lowered.values[n].size_bytes, first=first[n], last=last[n])
-        for n in first
-        if lowered.values[n].data is None
-    ]
-    ordered = sorted(found, key=lambda b: (-b.size_bytes, b.first, b.names))
-    return extent(place_in(ordered))
-
-
 @pytest.mark.parametrize("file", ["ad01_int8", "kws_ref_model", "pretrainedResnet",
                                   "pretrainedResnet_quant"])  # fmt: skip
 def test_values_take_no_more_than_tflite_plans(file: str) -> None:
@@ -216,7 +195,7 @@ def test_values_take_no_more_than_tflite_plans(file: str) -> None:
     if not path.exists():
         pytest.skip(f"{file} is not in EDGEBUILD_TEST_MODELS")
     graph = importer.load(path)
-    assert planner.plan(optimise(graph)).arena_bytes <= tflite_arena(graph)
+    assert planner.plan(optimise(graph)).arena_bytes <= arena.greedy(path)
 
 
 @pytest.mark.parametrize("make", [mobilenet_v1, mobilenet_v2])
@@ -225,7 +204,7 @@ def test_networks_take_no_more_than_tflite_plans(tmp_path: Path, make: object, i
     path = tmp_path / "net.tflite"
     path.write_bytes(to_tflite(make(96, 0.5, classes=10), int8=int8))  # type: ignore[operator]
     graph = importer.load(path)
-    assert planner.plan(optimise(graph)).arena_bytes <= tflite_arena(graph)
+    assert planner.plan(optimise(graph)).arena_bytes <= arena.greedy(path)
 
 
 def test_float_buffers_of_the_caller_have_a_place_and_bytes_have_none(tmp_path: Path) -> None:

@@ -100,12 +100,13 @@ def layers(row: Mapping[str, Any]) -> str:
     return f"{row['name']}, each operator\n{aligned(lines, left=2)}\n{predicted}"
 
 
+def is_near(predicted_s: float, measured_s: float) -> bool:
+    """Whether a prediction is within a quarter of what was measured."""
+    return 0.75 * measured_s <= predicted_s <= 1.25 * measured_s
+
+
 def _within(row: Mapping[str, Any]) -> str:
-    """How many operators took as long as predicted, within a quarter."""
-    near = sum(
-        0.75 * each["median_s"] <= each["predicted_s"] <= 1.25 * each["median_s"]
-        for each in row["layers"]
-    )
+    near = sum(is_near(each["predicted_s"], each["median_s"]) for each in row["layers"])
     return f"{near} of {len(row['layers'])} operators within 25 %"
 
 
