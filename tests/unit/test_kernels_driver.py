@@ -16,7 +16,7 @@ from edgebuild.kernels import bundle, card, cputarget, driver, importer, inspect
 from edgebuild.kernels import check as kernel_check
 from edgebuild.kernels.emission import CallCode, ConstantPool, Phase
 from edgebuild.kernels.optimise import optimise
-from edgebuild.kernels.tvm_worker import decode_cpu, encode_cpu
+from edgebuild.kernels.tvm_worker import arrange, decode_cpu, encode_cpu, generate
 from edgebuild.model.graph import Graph
 from edgebuild.model.profile import Cache, Cpu
 from tests.models_build import mobilenet_v2, to_onnx, to_tflite
@@ -85,12 +85,40 @@ def test_the_driver_calls_kernels_in_order_and_checks_first() -> None:
     assert "malloc" not in text
 
 
+def test_what_has_a_grain_is_shared() -> None:
+    whole = source(small())
+    first, *rest = whole.codes
+    phases = tuple(replace(phase, grain=8) for phase in first.phases)
+    shared = replace(whole, codes=(replace(first, phases=phases), *rest))
+    assert "in_parallel(part_edge_net_k0" in driver.driver(shared)
+    assert "in_parallel(part_edge_net_k1" not in driver.driver(shared)
+    assert "in_parallel(part_" not in driver.driver(whole)
+
+
+def generated(graph: Graph, cores: int) -> tuple[list[CallCode], list[str]]:
+    """The codes of ``graph``, and the kernels' functions as text."""
+    lowered, cpu = optimise(graph), replace(CPU, cores=cores)
+    arrangement = arrange(lowered, cpu)
+    codes, functions = generate(lowered, cpu, "net", ConstantPool(), arrangement)
+    return codes, [str(f) for f in functions]
+
+
 def test_many_cores_split_large_kernels_only() -> None:
     net = Net(1, 64, 64, 32)
     large = net.graph(net.op("softmax", net.conv(net.x, 64), beta=1.0))
-    cpu = replace(CPU, cores=4)
-    assert "in_parallel(part_edge_net_k0" in driver.driver(source(large, cpu))
-    assert "in_parallel(part_" not in driver.driver(source(small(), cpu))
+    assert generated(large, 4)[0][0].phases[0].grain > 0
+    codes, functions = generated(small(), 4)
+    assert {p.grain for code in codes for p in code.phases} == {0}
+    assert (codes, functions) == generated(small(), 1)
+
+
+def test_what_is_not_split_is_written_for_one_core() -> None:
+    """One layer of many is worth sharing: the others have all scratch for themselves."""
+    net = Net(1, 8, 8, 16)
+    x = net.conv(net.conv(net.x, 16, kernel=3), 16, kernel=3)
+    codes = generated(net.graph(x), 4)
+    assert codes == generated(net.graph(x), 1)
+    assert codes[0][0].scratch_bytes > 0
 
 
 def test_constants_are_kept_once() -> None:

@@ -66,10 +66,9 @@ def kernel(seconds: float) -> dict[str, object]:
 
 
 def test_parts_are_long_enough_and_no_more_than_the_loop_has():
-    assert threads.split(1.0, 64, CPU) == 64
-    assert threads.split(5.5 * threads.LEAST_PART_S, 64, CPU) == 5
-    assert threads.split(0.5 * threads.LEAST_PART_S, 64, CPU) == 1
-    assert threads.split(1.0, 64, dataclasses.replace(CPU, cores=1)) == 1
+    assert threads.split(1.0, 64) == 64
+    assert threads.split(5.5 * threads.LEAST_PART_S, 64) == 5
+    assert threads.split(0.5 * threads.LEAST_PART_S, 64) == 1
 
 
 def test_a_model_that_saves_little_wakes_nobody():
@@ -88,8 +87,8 @@ def test_what_cannot_be_split_is_not():
     assert threads.grains([], [], CPU) == {}
 
 
-@given(st.floats(0, 1e-2), st.integers(0, 10_000), st.integers(1, 64))
-def test_every_split_keeps_its_bounds(seconds, extent, cores):
-    parts = threads.split(seconds, extent, dataclasses.replace(CPU, cores=cores))
+@given(st.floats(0, 1e-2), st.integers(0, 10_000))
+def test_every_split_keeps_its_bounds(seconds, extent):
+    parts = threads.split(seconds, extent)
     assert 1 <= parts <= max(1, extent)
     assert parts == 1 or seconds / parts >= threads.LEAST_PART_S

@@ -10,7 +10,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgebuild.kernels import threads, work
 from edgebuild.kernels.calls import Call, Lowered, Value
 from edgebuild.kernels.emission import CallCode
 from edgebuild.kernels.planner import MemoryPlan, staged
@@ -138,13 +137,13 @@ def driver(source: Source) -> str:
 
 
 def _splits(source: Source) -> dict[tuple[int, int], int]:
-    """(call, phase) -> tasks done at a time, for phases worth more than one core."""
-    rows = [
-        work.row(source.lowered, call, code.constants_bytes)
-        for call, code in zip(source.lowered.calls, source.codes, strict=True)
-    ]
-    tasks = [[phase.tasks for phase in code.phases] for code in source.codes]
-    return threads.grains(rows, tasks, source.cpu)
+    """(call, phase) -> grain, of the phases that have one."""
+    return {
+        (number, index): phase.grain
+        for number, code in enumerate(source.codes)
+        for index, phase in enumerate(code.phases)
+        if phase.grain
+    }
 
 
 def _pointers(call: Call) -> int:

@@ -12,10 +12,14 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phase:
-    """One C function of a kernel, to be run over [0, tasks) before the next one starts."""
+    """One C function of a kernel, to be run over [0, tasks) before the next one starts.
+
+    ``grain``: how many tasks a core takes at a time; 0: the caller does them all.
+    """
 
     symbol: str
     tasks: int
+    grain: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

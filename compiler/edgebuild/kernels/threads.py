@@ -39,17 +39,15 @@ def grains(
     for number, phases in enumerate(tasks):
         each = seconds[number] / max(1, len(phases))
         for phase, count in enumerate(phases):
-            parts = split(each, count, cpu)
+            parts = split(each, count)
             if parts > 1:
                 found[number, phase] = -(-count // parts)
                 saved += each * (1 - 1 / min(parts, cpu.cores))
     return found if saved >= LEAST_SAVING_S else {}
 
 
-def split(seconds: float, extent: int, cpu: Cpu) -> int:
+def split(seconds: float, extent: int) -> int:
     """Into how many parts to cut a loop of ``extent`` tasks at most; 1: leave it whole."""
-    if cpu.cores < 2:
-        return 1
     return max(1, min(int(seconds / LEAST_PART_S), extent))
 
 

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from edgebuild.errors import EdgebuildError
-from edgebuild.kernels import card, driver, importer, planner
+from edgebuild.kernels import card, driver, importer, planner, threads
+from edgebuild.kernels import work as kernel_work
 from edgebuild.kernels.calls import Call, Lowered
 from edgebuild.kernels.emission import CallCode, ConstantPool, Phase, total_scratch
 from edgebuild.kernels.optimise import optimise
@@ -89,19 +90,41 @@ def generate(
     free: dict[tuple[Spec, str | None], int] = {}
     for key, size in zip(keys, arrangement.free_bytes, strict=True):
         free[key] = min(size, free.get(key, size))
-    kernels = {
-        (spec, over): tir.kernel(spec, cpu, f"edge_{name}_k{n}", over=over, free_bytes=size)
-        for n, ((spec, over), size) in enumerate(free.items())
-    }
+
+    def write(wanted: Container[tuple[Spec, str | None]], core: Cpu) -> dict[Any, Any]:
+        return {
+            (spec, over): tir.kernel(spec, core, f"edge_{name}_k{n}", over=over, free_bytes=size)
+            for n, ((spec, over), size) in enumerate(free.items())
+            if (spec, over) in wanted
+        }
+
+    kernels = write(free, cpu)
+    grains = split(lowered, [kernels[key] for key in keys], cpu)
+    if cpu.cores > 1:
+        # what one core does gets all of the scratch that several would have shared
+        shared = {keys[number] for number, _ in grains}
+        kernels |= write(free.keys() - shared, replace(cpu, cores=1))
     functions = [phase.func for kernel in kernels.values() for phase in kernel.phases]
-    calls = zip(lowered.calls, keys, strict=True)
-    return [_code(call, kernels[key], pool) for call, key in calls], functions
+    calls = enumerate(zip(lowered.calls, keys, strict=True))
+    return [_code(n, call, kernels[key], grains, pool) for n, (call, key) in calls], functions
 
 
-def _code(call: Call, kernel: Any, pool: ConstantPool) -> CallCode:
+def split(lowered: Lowered, kernels: Sequence[Any], cpu: Cpu) -> dict[tuple[int, int], int]:
+    """(call, phase) -> tasks done at a time, for phases worth more than one core."""
+    calls = zip(lowered.calls, kernels, strict=True)
+    rows = [kernel_work.row(lowered, call, kernel.constants_bytes) for call, kernel in calls]
+    return threads.grains(rows, [[p.tasks for p in k.phases] for k in kernels], cpu)
+
+
+def _code(
+    number: int, call: Call, kernel: Any, grains: Mapping[tuple[int, int], int], pool: ConstantPool
+) -> CallCode:
     packed = kernel.pack(call.constants)
     return CallCode(
-        phases=tuple(Phase(symbol=p.symbol, tasks=p.tasks) for p in kernel.phases),
+        phases=tuple(
+            Phase(symbol=p.symbol, tasks=p.tasks, grain=grains.get((number, i), 0))
+            for i, p in enumerate(kernel.phases)
+        ),
         constants_offset=pool.add(packed),
         constants_bytes=len(packed),
         scratch_bytes=kernel.scratch_bytes,

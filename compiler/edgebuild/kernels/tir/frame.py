@@ -39,6 +39,7 @@ class Kernel:
 
     phases: tuple[Phase, ...]
     scratch_bytes: int
+    constants_bytes: int
     pack: Callable[[Sequence[Array]], bytes]
 
 
@@ -107,6 +108,7 @@ class Build:
         block = self.block
         return Kernel(
             phases=tuple(self.phases), scratch_bytes=self.scratch_bytes,
+            constants_bytes=block.size_bytes,
             pack=lambda values: block.pack(names, values),
         )  # fmt: skip
 
