@@ -197,7 +197,7 @@ def test_a_layer_without_outputs_or_inputs(tmp_path: Path) -> None:
         h.compare(spec, compiled.run(number, arguments), arguments, 0)
 
 
-@pytest.mark.parametrize("target", [h.VNNI, h.V3, h.V2, h.A72, h.A76, h.RV64])
+@pytest.mark.parametrize("target", [h.VNNI, h.V3, h.V2, h.A72, h.A76, h.N2, h.RV64])
 def test_the_same_spec_gives_the_same_object(target: Cpu) -> None:
     spec = conv((6, 6), (16, 20), Window(kernel=(3, 3), padding=(1, 1)))
     objects = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from edgebuild.kernels.tir import isa
+from edgebuild.kernels.tir import isa, products
 from tests.unit import tir_helpers as h
 
 
@@ -19,6 +19,10 @@ from tests.unit import tir_helpers as h
         (h.cpu("x86_64", "skylake-avx512", 512), 512, 32, "pmaddwd", True),
         (h.A72, 128, 32, "smlal", True),
         (h.A76, 128, 32, "sdot", True),
+        (h.N2, 128, 32, "smmla", True),
+        (h.cpu("aarch64", "cortex-a510", 128), 128, 32, "smmla", True),
+        (h.cpu("aarch64", "neoverse-n2", 128, "-i8mm"), 128, 32, "sdot", True),
+        (h.cpu("aarch64", "neoverse-n1", 128), 128, 32, "sdot", True),
         (h.RV64, 0, 32, "pairs", True),
         (h.M4, 0, 32, "smlad", True),
         (h.WASM, 128, 16, "dot16", False),
@@ -41,3 +45,10 @@ def test_the_profile_may_narrow_the_vectors_but_not_widen_them() -> None:
 def test_features_of_the_profile_count() -> None:
     core = isa.of(h.cpu("aarch64", "cortex-a72", 128, "+dotprod"))
     assert core.products == "sdot"
+
+
+def test_matrices_only_where_none_is_half_idle() -> None:
+    core = isa.of(h.N2)
+    assert products.form(core, "int8", run=64, columns=2).group == 8
+    assert products.form(core, "int8", run=64, columns=1).group == 4
+    assert products.form(core, "int8", run=4, columns=9).group == 4

@@ -66,7 +66,8 @@ def _x86(facts: Mapping[str, str]) -> _Isa:
 def _arm(facts: Mapping[str, str]) -> _Isa:
     flags = set(facts.get("Features", "").split())
     features = tuple(sorted(ARM_FEATURES[flag] for flag in flags & ARM_FEATURES.keys()))
-    return "generic", features, 128, 8.0, 32.0 if "+dotprod" in features else 8.0
+    dots = 32.0 if "+dotprod" in features else 8.0  # a matrix product does twice a dot product's
+    return "generic", features, 128, 8.0, 2 * dots if "+i8mm" in features else dots
 
 
 def _riscv(facts: Mapping[str, str]) -> _Isa:

@@ -9,9 +9,10 @@ registers allow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import Protocol
 
@@ -19,8 +20,9 @@ import numpy as np
 
 from edgebuild.kernels.program import Program
 from edgebuild.kernels.tir.constants import Array, Block, Constants
-from edgebuild.kernels.tir.emit import Index, Memory, Registers, const, shuffle
+from edgebuild.kernels.tir.emit import Expr, Index, Memory, Registers, const, shuffle
 from edgebuild.kernels.tir.frame import Frame, pieces, store
+from edgebuild.kernels.tir.matrices import Matrices
 from edgebuild.kernels.tir.products import Form, Steps
 from edgebuild.kernels.tir.scalars import Point, Programs
 from edgebuild.kernels.tir.tile_shape import Split
@@ -46,6 +48,10 @@ class Walk:
     @property
     def positions(self) -> int:
         return prod(count for count, _ in self.outer)
+
+    def short(self, how: Form) -> int:
+        """Elements that the last step of a run lacks, where it may; else the input has more."""
+        return -self.run % how.group if self.run % how.end == 0 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,21 +169,23 @@ class Sums:
     def __init__(self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right) -> None:
         self._frame, self._form, self._walk = frame, how, walk
         self._cut, self._weights = cut, weights
-        self._steps = Steps(frame.w, frame.isa, how)
+        self._steps = (Matrices if how.rows > 1 else Steps)(frame.w, frame.isa, how)
 
     def sums(
         self, left: Memory, rows: Rows, weights: Index, start: Index, vectors: int
     ) -> Registers:
         """The sums of ``rows``: number row * vectors + vector."""
-        w, count = self._frame.w, rows.count * vectors
+        w, bands = self._frame.w, -(-rows.count // self._form.rows)
+        count = bands * vectors * self._form.rows
         chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
         chains = 1 if self._form.halves else min(chains, max(1, self._walk.steps))
         dtype, lanes = self._steps.accumulator
         sums = w.registers(dtype, lanes, count * chains, "sum")
-        for m in range(rows.count):
+        for band in range(bands):
             for v in range(vectors):
-                first = self._steps.zero() if self._form.paired else self._start(start, v)
-                sums.set(m * vectors + v, first)
+                starts = self._steps.start(partial(self._start, start, v))
+                for part, first in enumerate(starts):
+                    sums.set((band * vectors + v) * self._form.rows + part, first)
         for extra in range(count, count * chains):
             sums.set(extra, self._steps.zero())
         self._walk_positions(left, rows, weights, vectors, sums, chains)
@@ -185,6 +193,13 @@ class Sums:
             for i in range(count):
                 sums.set(i, sums.get(i) + sums.get(chain * count + i))
         return sums
+
+    def finished(self, sums: Registers, m: int, v: int, vectors: int, start: Index) -> object:
+        """The vector ``v`` of row ``m``."""
+        band, row = divmod(m, self._form.rows)
+        at = (band * vectors + v) * self._form.rows
+        found = [sums.get(at + i) for i in range(self._form.rows)]
+        return self._steps.result(found, row, self._start(start, v))
 
     def _start(self, start: Index, v: int) -> object:
         if self._weights.start_at is None:
@@ -212,34 +227,32 @@ class Sums:
         sums: Registers, chains: int,
     ) -> None:  # fmt: skip
         """The steps of one run: a loop of several at a time, then the rest."""
-        w, steps = self._frame.w, self._walk.steps
+        w, f, steps = self._frame.w, self._form, self._walk.steps
         unroll = self.steps_written_out(rows, vectors)
-        whole = steps // unroll if steps > unroll else 0
-        size = vectors * self._form.lanes * self._walk.group
+        short = self._walk.short(f)
+        whole = (steps - bool(short)) // unroll if steps > unroll else 0
+        size = vectors * f.lanes * f.group
 
-        def some(first: Index, count: int) -> None:
-            here = w.let_index(rows.first + first * self._walk.group)
+        def some(first: Index, count: int, short: int = 0) -> None:
+            here = w.let_index(rows.first + first * f.group)
             places = replace(rows, first=here).all()
+            bands = [places[m : m + f.rows] for m in range(0, rows.count, f.rows)]
             block = w.let_index(weights + first * size)
-            together = self._form.block > 1
-            lefts = [self._steps.left(left, at, count) for at in places] if together else []
+            together, length = f.block > 1, count * f.group - short
+            lefts = [self._steps.left(left, band, length) for band in bands] if together else []
             for step in range(count):
-                at = block + step * size
-                rights = [
-                    self._steps.right(
-                        self._weights.memory or self._frame.constants,
-                        at + v * self._form.lanes * self._walk.group, self._weights.dtype,
-                    )
-                    for v in range(vectors)
-                ]  # fmt: skip
-                chain = step % chains * rows.count * vectors
-                for m, place in enumerate(places):
+                apart = vectors * f.rows
+                chain = step % chains * len(bands) * apart
+                rights = self._rights(block + step * size, vectors)
+                if f.rows > 1:  # sums and left operands leave no registers for more than one
+                    self._add(sums, chain, [each[step] for each in lefts], rights, apart)
+                    continue
+                loaded = list(rights)
+                for m, band in enumerate(bands):
                     # loaded just before its use: LLVM keeps the order where registers are short
                     a = lefts[m][step] if together else self._steps.left(
-                        left, place + step * self._walk.group, 1)[0]  # fmt: skip
-                    for v in range(vectors):
-                        i = chain + m * vectors + v
-                        sums.set(i, self._steps.add(sums.get(i), a, rights[v]))
+                        left, [band[0] + step * f.group], f.group)[0]  # fmt: skip
+                    self._add(sums, chain + m * apart, [a], loaded, apart)
 
         if whole > 1:
             with w.loop(0, whole, "s") as s:
@@ -247,7 +260,23 @@ class Sums:
         elif whole:
             some(0, unroll)
         if steps > whole * unroll:
-            some(whole * unroll, steps - whole * unroll)
+            some(whole * unroll, steps - whole * unroll, short)
+
+    def _rights(self, at: Index, vectors: int) -> Iterator[Expr]:
+        """The weights of a step, each loaded when it is asked for."""
+        memory, f = self._weights.memory or self._frame.constants, self._form
+        for n in range(vectors * f.rows):
+            place = at + n * (f.lanes * f.group // f.rows)
+            yield self._steps.right(memory, place, self._weights.dtype)
+
+    def _add(
+        self, sums: Registers, first: int, lefts: list[Expr], rights: Iterable[Expr], apart: int
+    ) -> None:
+        """The products of a step; those of one left operand are ``apart`` from another's."""
+        for n, b in enumerate(rights):
+            for m, a in enumerate(lefts):
+                i = first + m * apart + n
+                sums.set(i, self._steps.add(sums.get(i), a, b))
 
     def steps_written_out(self, rows: Rows, vectors: int) -> int:
         """Of the innermost loop; one without vectors, where LLVM would load ahead, and spill.
@@ -255,6 +284,8 @@ class Sums:
         Where windows overlap, a step of one row reads what a later step of an earlier row reads.
         LLVM keeps such a value, and spills sums for it if they fill the registers.
         """
+        if self._form.rows > 1:
+            return self._form.block
         if self._form.summed:
             return 1  # LLVM would move a chain of additions to its end
         isa, group = self._frame.isa, self._walk.group
@@ -298,7 +329,7 @@ class Tile(Sums):
             valid = min(self._cut.lanes, left_over - v * self._cut.lanes)
             valid = valid if tail else self._cut.lanes
             for m in range(rows.count):
-                value = self._steps.result(sums.get(m * vectors + v), self._start(start, v))
+                value = self.finished(sums, m, v, vectors, start)
                 self._finish(
                     value, points[m], places[m], channel + v * self._cut.lanes, valid,
                 )  # fmt: skip

@@ -72,13 +72,14 @@ def conv2d(spec: Conv2d, kernel: Build) -> None:
 
 
 def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
-    depth = prod(spec.window.kernel) * spec.input[3] // spec.groups
-    how = form(kernel.isa, spec.dtype, symmetric=spec.symmetric, depth=depth,
-               rows=prod(spec.output[:3]))  # fmt: skip
     plain = spec.window.kernel == (1, 1) and spec.window.stride == (1, 1)
     steps = [strides_over(o.shape, domain) for o in spec.epilogue.operands]
     joined = merged(domain[:-1], *(s[:-1] for s in steps))[0] if domain else []
     flat = plain and spec.input[:3] == spec.output[:3] and spec.groups == 1 and len(joined) == 1
+    depth, run = prod(spec.window.kernel) * spec.input[3] // spec.groups, _run(spec)
+    how = form(kernel.isa, spec.dtype, symmetric=spec.symmetric, depth=depth, run=run,
+               rows=prod(spec.output[:3]),
+               columns=prod(spec.output[:3]) if flat else spec.output[2])  # fmt: skip
     if flat:
         domain = (prod(domain[:-1]), domain[-1])
         pixels = prod(spec.output[:3])
@@ -90,10 +91,10 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
     walk = _walk(spec, how, size[1])
     copy = None
     apart = kernel.over != "input"
-    if not apart or how.prepared or size != shape[1:3] or walk.run % walk.group != 0:
+    if not apart or how.prepared or size != shape[1:3] or walk.run % how.end != 0:
         before = (0, 0) if flat else spec.window.padding
         copy = Copy(kernel, how, shape, zero=spec.input_zero, before=before, size=size,
-                    beyond=-walk.run % walk.group)  # fmt: skip
+                    beyond=0 if walk.short(how) else -walk.run % walk.group)  # fmt: skip
     geometry = Geometry(
         rows=output[0] * output[1], height=output[1], columns=output[2],
         image_stride=size[0] * size[1] * shape[3],
@@ -107,9 +108,17 @@ def _walk(spec: Conv2d, how: Form, columns: int) -> Walk:
     c = spec.input[3]
     (kh, kw), (dh, dw) = spec.window.kernel, spec.window.dilation
     down = (kh, dh * columns * c)
-    if spec.groups == 1 and (dw == 1 or kw == 1):
-        return Walk(outer=(down,), run=kw * c, group=how.group)
-    return Walk(outer=(down, (kw, dw * c)), run=c // spec.groups, group=how.group)
+    run = _run(spec)
+    if run == kw * c:
+        return Walk(outer=(down,), run=run, group=how.group)
+    return Walk(outer=(down, (kw, dw * c)), run=run, group=how.group)
+
+
+def _run(spec: Conv2d) -> int:
+    """Neighbouring elements that one output reads."""
+    c, kw = spec.input[3], spec.window.kernel[1]
+    whole = spec.groups == 1 and (spec.window.dilation[1] == 1 or kw == 1)
+    return kw * c if whole else c // spec.groups
 
 
 def _natural(spec: Conv2d, walk: Walk, constants: Constants) -> Array:

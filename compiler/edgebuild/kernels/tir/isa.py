@@ -15,7 +15,7 @@ from edgebuild.model.profile import Cpu
 
 #: How int8 products are summed; see ``products.py``.
 Products: TypeAlias = Literal[
-    "vnni", "pmaddwd", "dot16", "sdot", "smlal", "widen", "pairs", "smlad"
+    "vnni", "pmaddwd", "dot16", "sdot", "smmla", "smlal", "widen", "pairs", "smlad"
 ]
 
 _TRIPLES = {
@@ -104,7 +104,7 @@ _IN_ORDER = ("cortex-a34", "cortex-a35", "cortex-a53", "cortex-a55", "cortex-a51
 
 _ASKED = (
     "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
-    "avx512vbmi", "avxvnni", "neon", "dotprod", "d", "v", "simd128",
+    "avx512vbmi", "avxvnni", "neon", "dotprod", "i8mm", "d", "v", "simd128",
 )  # fmt: skip
 
 
@@ -144,7 +144,9 @@ def _products(arch: str, bits: int, has: frozenset[str]) -> Products:
         vnni = "avx512vnni" in has if bits == 512 else "avxvnni" in has and bits == 256
         return "vnni" if vnni else "pmaddwd"
     if arch == "aarch64":
-        return "sdot" if "dotprod" in has else "smlal"
+        if "dotprod" not in has:
+            return "smlal"
+        return "smmla" if "i8mm" in has else "sdot"
     if arch == "armv7e-m":
         return "smlad"
     if arch == "wasm32" and bits:

@@ -7,6 +7,7 @@ A step multiplies ``group`` neighbouring elements of one row of the left side wi
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from edgebuild.kernels.tir.emit import (
@@ -36,6 +37,8 @@ class Form:
     paired: bool = False  # two accumulators share one 64-bit register
     real: bool = False  # which holds a double, exact to 53 bits
     summed: bool = False  # two products are summed in 16 bits before they are in 32
+    rows: int = 1  # of the left side in one operand, whose sums share an accumulator
+    spare: int = 0  # registers beside the sums and the left operands of a form of many rows
     halves: bool = False  # operands are words of two 16-bit numbers; weights [step][group][lane]
 
     @property
@@ -43,12 +46,18 @@ class Form:
         """Whether the left side has to be rewritten before."""
         return self.bias != 0 or self.source == "int16"
 
+    @property
+    def end(self) -> int:
+        """What a run has to be a multiple of for no step to read behind it."""
+        return self.group // self.rows
+
 
 _FORMS = {
     "vnni": Form(group=4, lanes=0, source="int8", bias=128),
     "pmaddwd": Form(group=2, lanes=0, source="int16"),
     "dot16": Form(group=2, lanes=0, source="int16"),
     "sdot": Form(group=4, lanes=4, source="int8", block=4),
+    "smmla": Form(group=8, lanes=4, source="int8", block=2, rows=2),
     "smlal": Form(group=1, lanes=8, source="int16", block=8),
     "widen": Form(group=1, lanes=0, source="int8"),
     "pairs": Form(group=1, lanes=2, source="int8", paired=True),
@@ -64,13 +73,20 @@ LOWER = 26
 DEEPEST = 1 << (LOWER - 1 - 14)
 #: Rows from which on making a pair of weights is less work than multiplying each.
 MANY = 3
+#: Up to here LLVM writes a run out, and mixes it with what follows: constants of the epilogue.
+WRITTEN_OUT = 64
+CROWDED = 10
 
 
-def form(isa: Isa, dtype: str, *, symmetric: bool = False, depth: int = 0, rows: int = 0) -> Form:
+def form(
+    isa: Isa, dtype: str, *, symmetric: bool = False, depth: int = 0, rows: int = 0,
+    run: int = 0, columns: int = 0,
+) -> Form:  # fmt: skip
     """The rule: which form a core uses for an element type.
 
     ``symmetric``: no weight is -128, so |x * w| <= 128 * 127 and two of them fit 16 bits.
-    ``depth``: products of one sum; ``rows``: of the left side.
+    ``depth``: products of one sum; ``rows``: of the left side; ``run``: neighbours among the
+    elements of a sum; ``columns``: rows of the left side that a tile could have.
     """
     if dtype == "float32":
         block = 4 if isa.arch == "aarch64" else 1
@@ -78,6 +94,11 @@ def form(isa: Isa, dtype: str, *, symmetric: bool = False, depth: int = 0, rows:
     found = _FORMS[isa.products]
     if isa.products == "smlal" and symmetric:
         found = _SUMMED
+    if found.rows > 1 and (columns < found.rows or run <= found.end):
+        found = _FORMS["sdot"]  # half of every matrix would be idle
+    if found.rows > 1:
+        crowded = isa.in_order or run <= WRITTEN_OUT
+        found = replace(found, spare=CROWDED if crowded else found.rows)
     if isa.products == "pairs" and isa.doubles:
         found = _SINGLE if rows < MANY else _REAL if depth < DEEPEST else found
     return replace(found, lanes=found.lanes or isa.lanes)
@@ -88,11 +109,13 @@ class Steps:
 
     def __init__(self, writer: Writer, isa: Isa, how: Form) -> None:
         self._w, self._isa, self._form = writer, isa, how
-        self._kind = "float" if how.source == "float32" else isa.products
+        kind = "sdot" if isa.products == "smmla" else isa.products
+        self._kind = "float" if how.source == "float32" else kind
 
-    def left(self, memory: Memory, at: Index, steps: int) -> list[Expr]:
-        """``steps`` consecutive left operands from element ``at`` on, in every lane."""
-        f, w = self._form, self._w
+    def left(self, memory: Memory, rows: Sequence[Index], count: int) -> list[Expr]:
+        """The left operands of ``count`` elements, in every lane, from each of ``rows`` on."""
+        (at,), f, w = rows, self._form, self._w
+        steps = count // f.group
         if f.block > 1 and steps > 1:
             loaded = w.let(memory.load(at, f.source, f.group * steps), "a")
             return [self._pick(loaded, step, steps) for step in range(steps)]
@@ -199,16 +222,20 @@ class Steps:
             return ("float64" if self._form.real else "int64"), 1
         return ("float32" if self._kind == "float" else "int32"), self._form.lanes
 
+    def start(self, vector: Callable[[], Expr]) -> list[Expr]:
+        """What the accumulators of a vector of outputs start with."""
+        return [self.zero() if self._form.paired else vector()]
+
     def zero(self) -> Expr:
         dtype, lanes = self.accumulator
         return const(0, dtype, lanes)
 
-    def result(self, accumulator: Expr, start: Expr) -> Expr:
-        """The sums of a finished accumulator. ``start`` is only added here to paired ones.
+    def result(self, accumulators: Sequence[Expr], row: int, start: Expr) -> Expr:
+        """The sums of a row of finished ones. ``start`` is only added here to paired ones.
 
         The low sum is the low half, read as signed; the high one is what remains without it.
         """
-        value = self._w.let(accumulator)
+        value = self._w.let(accumulators[row])
         if not self._form.paired:
             return value
         value = self._w.let(cast(value, "int64"))

@@ -15,6 +15,9 @@ from edgebuild.kernels.tir.products import Form
 #: Of the 14 registers that Thumb has, those that a tile of words may fill.
 WORDS = 10
 
+#: Vectors of a block at most; more would make its code longer than what they save.
+WIDEST = 8
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
@@ -52,6 +55,8 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
     total = -(-channels // how.lanes)
     cost = _cost(isa, how)
     limit = 4 if rows > 2 else max(1, min(8, registers(isa, how) // cost // (rows + 2)))
+    if how.rows > 1:
+        return Split(channels=channels, lanes=how.lanes, vectors=_wide(isa, how, total, rows))
     # a wide accumulator or a pair takes the room of two
     limit = max(1, limit // 2) if cost > 1 or how.paired else limit
     limit = 1 if how.halves and rows > 2 else limit
@@ -90,7 +95,32 @@ def _spare(isa: Isa, how: Form) -> int:
 
 def rows_of(isa: Isa, how: Form, vectors: int, rows: int) -> int:
     """Rows of a tile: what the registers leave, evened out over the positions there are."""
+    if how.rows > 1:
+        return matrix_rows(isa, how, vectors, rows)
     cost = _cost(isa, how)
     held = registers(isa, how) - vectors * cost - _spare(isa, how)
     each = vectors * cost + (1 if how.block > 1 else 0)
     return even(rows, held // each)
+
+
+def matrix_rows(isa: Isa, how: Form, vectors: int, rows: int) -> int:
+    """Rows of a tile of matrices: whole operands of rows, but for the last tile.
+
+    Beside the sums there are two steps of each operand of the left side, and two of the right.
+    """
+    most = (isa.registers - how.spare) // (vectors + 1) // how.rows * how.rows
+    return min(most, -(-even(rows, most) // how.rows) * how.rows)
+
+
+def _wide(isa: Isa, how: Form, total: int, rows: int) -> int:
+    """Vectors of a block of matrices: the number for which a step loads least.
+
+    A tile loads its rows for every block and its weights for every tile; and each tile has a loop.
+    """
+
+    def loads(vectors: int) -> int:
+        tiles = -(-rows // matrix_rows(isa, how, vectors, rows))
+        blocks = -(-total // vectors)
+        return rows * blocks + total * tiles + 2 * tiles * blocks
+
+    return min(range(min(total, WIDEST), 0, -1), key=loads)
