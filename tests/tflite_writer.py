@@ -56,8 +56,9 @@ class Writer:
         zero_point: Sequence[int] = (),
         axis: int = 0,
         data: np.ndarray | None = None,
+        signature: Sequence[int] = (),
     ) -> int:
-        """Add a tensor; answers its index."""
+        """Add a tensor; answers its index. ``signature``: its shape, with -1 for free extents."""
         b = self._builder
         buffer = 0
         if data is not None:
@@ -66,6 +67,7 @@ class Writer:
         label = b.CreateString(name)
         dimensions = b.CreateNumpyVector(np.asarray(shape, np.int32))
         quantisation = self._quantisation(scale, zero_point, axis) if len(scale) else None
+        free = b.CreateNumpyVector(np.asarray(signature, np.int32)) if len(signature) else None
         tflite.TensorStart(b)
         tflite.TensorAddShape(b, dimensions)
         tflite.TensorAddType(b, TYPES[dtype])
@@ -73,6 +75,8 @@ class Writer:
         tflite.TensorAddName(b, label)
         if quantisation is not None:
             tflite.TensorAddQuantization(b, quantisation)
+        if free is not None:
+            tflite.TensorAddShapeSignature(b, free)
         self._tensors.append(tflite.TensorEnd(b))
         return len(self._tensors) - 1
 

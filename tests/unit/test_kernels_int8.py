@@ -239,6 +239,17 @@ def test_arithmetic(
     )
 
 
+@pytest.mark.parametrize("other", [(2, 5, 6), (2, 5, 1)])
+@pytest.mark.parametrize(("scale", "zero", "out_scale", "out_zero"), SCALES)
+def test_squared_difference(
+    tmp_path: Path, other: tuple[int, ...], scale: float, zero: int, out_scale: float, out_zero: int
+) -> None:
+    case = Case()
+    a, b = case.int8((2, 5, 6), scale, zero), case.int8(other, 0.02, -7)
+    output = case.out((2, 5, 6), out_scale * 4, out_zero)
+    assert compare(case.file("SQUARED_DIFFERENCE", [a, b], output, version=2), tmp_path)
+
+
 @pytest.mark.parametrize("name", ["MAXIMUM", "MINIMUM"])
 def test_extremum(tmp_path: Path, name: str) -> None:
     case = Case()

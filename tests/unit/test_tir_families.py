@@ -242,7 +242,7 @@ def test_8_bit_programs(tmp_path: Path) -> None:
     unusual = (-3, 1 << 30, 1, 4, 1700000000, -2, 8, 1500000000, -7, 5, -128, 127)
     many = [
         h.elementwise((70,), [x, x], h.step(f, (0, 1), *numbers, dtype="int8"))
-        for f in ("add_int8", "sub_int8")
+        for f in ("add_int8", "sub_int8", "squared_difference_int8")
         for numbers in (total, unusual)
     ]
     many += [

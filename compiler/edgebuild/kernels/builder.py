@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edgebuild.errors.kernels import MODEL_MALFORMED, MODEL_TOO_LARGE
 from edgebuild.kernels import fold
 from edgebuild.kernels.shapes import Shape, infer
-from edgebuild.model.graph import Graph, Operator, Quantisation, Tensor
+from edgebuild.model.graph import DTYPES, Graph, Operator, Quantisation, Tensor
 
 LIMIT_TENSORS = 50_000
 LIMIT_OPERATORS = 20_000
@@ -29,6 +29,8 @@ class GraphBuilder:
     operators: list[Operator] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded_bytes: int = 0
+    #: values whose shape the file leaves open: that of their operator becomes theirs
+    inferred: set[str] = field(default_factory=set)
 
     def unique(self, wish: str) -> str:
         name, number = wish or "tensor", 1
@@ -68,12 +70,26 @@ class GraphBuilder:
     ) -> None:
         """Add an operator whose output tensor exists; its shape must be the inferred one."""
         shape = self.infer(kind, inputs, source, attributes)
+        if output in self.inferred:
+            _check_size(output, shape)
+            self.tensors[output] = replace(self.tensors[output], shape=shape)
         declared = self.tensors[output].shape
         if shape != declared:
             raise MODEL_MALFORMED(
                 f"{kind} gives shape {list(shape)}, the file says {list(declared)}", where=source
             )
         self._append(kind, inputs, output, source, attributes)
+
+    def settle(self, output: str, value: NDArray[Any], source: str) -> None:
+        """The tensor ``output``, which exists, is a constant after all."""
+        tensor = self.tensors[output]
+        if value.shape != tensor.shape and output not in self.inferred:
+            raise MODEL_MALFORMED(
+                f"shape {list(value.shape)}, the file says {list(tensor.shape)}", where=source
+            )
+        _check_size(output, value.shape)
+        data = np.ascontiguousarray(value, DTYPES[tensor.dtype]).reshape(value.shape)
+        self.tensors[output] = replace(tensor, shape=value.shape, data=data)
 
     def emit(
         self,

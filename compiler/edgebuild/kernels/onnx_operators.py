@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgebuild.errors.kernels import MODEL_MALFORMED
-from edgebuild.kernels import onnx_images, onnx_quantised
+from edgebuild.kernels import onnx_composed, onnx_images, onnx_indices, onnx_quantised
 from edgebuild.kernels.onnx_reader import OnnxNode, packed
 from edgebuild.kernels.shapes import normal_axis
 from edgebuild.model.graph import DTYPES
@@ -61,8 +61,8 @@ def _constant(o: OnnxNode) -> None:
 
 def _constant_of_shape(o: OnnxNode) -> None:
     shape = o.integers(0) or []
-    value = np.asarray(o.attributes.get("value", np.zeros(1, np.float32))).reshape(-1)[:1]
-    scalar = o.builder.constant(f"{o.outputs[0]}/value", value)
+    value = np.asarray(o.attributes.get("value", np.zeros(1, np.float32))).reshape(-1)[0]
+    scalar = o.builder.constant(f"{o.outputs[0]}/value", np.asarray(value))
     o.result("broadcast", [scalar], shape=tuple(shape))
 
 
@@ -360,6 +360,8 @@ CONVERTERS: dict[str, Converter] = {
     "Split": _split, "Slice": _slice, "Gather": _gather, "Expand": _expand, "Pad": _pad,
     "Identity": _identity, "Dropout": _identity, "Constant": _constant,
     "ConstantOfShape": _constant_of_shape, "Shape": _shape, "Range": _range, "Cast": _cast,
+    **onnx_composed.CONVERTERS,
     **onnx_images.CONVERTERS,
+    **onnx_indices.CONVERTERS,
     **onnx_quantised.CONVERTERS,
 }  # fmt: skip

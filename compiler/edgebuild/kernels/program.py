@@ -82,6 +82,10 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
                      "left_shift", "multiplier", "shift", "zero", "lo", "hi")),
     "sub_int8": (2, ("a_zero", "a_multiplier", "a_shift", "b_zero", "b_multiplier", "b_shift",
                      "left_shift", "multiplier", "shift", "zero", "lo", "hi")),
+    # as sub_int8, but of (t(a) - t(b)) squared
+    "squared_difference_int8": (2, ("a_zero", "a_multiplier", "a_shift", "b_zero", "b_multiplier",
+                                    "b_shift", "left_shift", "multiplier", "shift", "zero", "lo",
+                                    "hi")),
     # int8, int8 -> int8: clamp(multiply((a - a_zero) * (b - b_zero), multiplier, shift) + zero)
     "mul_int8": (2, ("a_zero", "b_zero", "multiplier", "shift", "zero", "lo", "hi")),
     # int8 x, int8 table[256] (an operand read by index, not by position) -> table[x + 128]

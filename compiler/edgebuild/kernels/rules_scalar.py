@@ -39,7 +39,11 @@ def _binary_float(function: str) -> Rule:
             if is_quantised(context.tensor(name)):
                 nodes[number] = _dequantised(scalars, nodes[number], context.tensor(name), operator)
         comparison = function in ("equal", "less", "greater")
-        node = scalars.step(function, *nodes, dtype="bool" if comparison else "")
+        if function == "squared_difference":
+            difference = scalars.step("sub", *nodes)
+            node = scalars.step("mul", difference, difference)
+        else:
+            node = scalars.step(function, *nodes, dtype="bool" if comparison else "")
         if node.dtype == "float32":
             node = activation.apply(scalars, node, activation.of(operator))
         if is_quantised(y):
@@ -92,6 +96,20 @@ def _product_numbers(context: Context, operator: Operator) -> tuple[float, ...]:
     return (
         a[1], b[1], *quantise_multiplier(float(real)),
         y[1], *activation.stored_range(operator, *y),
+    )  # fmt: skip
+
+
+def _difference_numbers(context: Context, operator: Operator) -> tuple[float, ...]:
+    """As squared_difference.cc's Prepare for int8: its left shift is 7."""
+    a, b, y = (
+        quantisation(context.tensor(n), operator) for n in (*operator.inputs, *operator.outputs)
+    )
+    twice = 2 * max(a[0], b[0])
+    return (
+        a[1], *quantise_multiplier(a[0] / twice),
+        b[1], *quantise_multiplier(b[0] / twice),
+        7, *quantise_multiplier(twice * twice / ((1 << 14) * y[0])),
+        y[1], -128, 127,
     )  # fmt: skip
 
 
@@ -252,6 +270,7 @@ RULES: dict[str, Rule] = {
     "add": _arithmetic("add", _sum_numbers),
     "sub": _arithmetic("sub", _sum_numbers),
     "mul": _arithmetic("mul", _product_numbers),
+    "squared_difference": _arithmetic("squared_difference", _difference_numbers),
     "maximum": _extremum("maximum"),
     "minimum": _extremum("minimum"),
     **{name: _binary_float(name) for name in ("div", "pow", "equal", "less", "greater")},

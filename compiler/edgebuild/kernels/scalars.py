@@ -84,6 +84,11 @@ def _sum(sign: int) -> Callable[[dict[str, float], Sequence[Array]], Array]:
     return function
 
 
+def _squared_difference(n: dict[str, float], v: Sequence[Array]) -> Array:
+    difference = _scaled(n, "a", v[0]) - _scaled(n, "b", v[1])
+    return _clip(multiply(difference * difference, int(n["multiplier"]), int(n["shift"])), n)
+
+
 def _mul(n: dict[str, float], v: Sequence[Array]) -> Array:
     product = (v[0] - int(n["a_zero"])) * (v[1] - int(n["b_zero"]))
     return _clip(multiply(product, int(n["multiplier"]), int(n["shift"])), n)
@@ -99,6 +104,7 @@ _INTEGER: dict[str, Callable[[dict[str, float], Sequence[Array]], Array]] = {
     "rescale": _rescale,
     "add_int8": _sum(1),
     "sub_int8": _sum(-1),
+    "squared_difference_int8": _squared_difference,
     "mul_int8": _mul,
     "lookup": lambda n, v: v[1].reshape(-1)[v[0] + 128],
     "divide_rounded": _divide,

@@ -42,7 +42,20 @@ Shape: TypeAlias = tuple[int, ...]
 _Rule: TypeAlias = Callable[[Sequence[Shape], Mapping[str, Any]], Shape]
 
 BINARY = frozenset(
-    {"add", "sub", "mul", "div", "pow", "maximum", "minimum", "equal", "less", "greater", "prelu"}
+    {
+        "add",
+        "sub",
+        "mul",
+        "div",
+        "pow",
+        "maximum",
+        "minimum",
+        "equal",
+        "less",
+        "greater",
+        "prelu",
+        "squared_difference",
+    }
 )
 UNARY = frozenset(
     {"relu", "relu6", "relu_n1_to_1", "clip", "logistic", "tanh", "hard_swish", "hard_sigmoid",

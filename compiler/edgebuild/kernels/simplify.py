@@ -72,7 +72,8 @@ def _is_identity(s: _State, o: Operator) -> bool:
     if x.shape != y.shape or x.dtype != y.dtype or x.quantisation != y.quantisation:
         return False
     return (
-        o.kind in ("reshape", "broadcast", "slice", "cast")
+        o.kind in ("reshape", "broadcast", "cast")
+        or (o.kind == "slice" and min(o.attributes["stride"], default=1) > 0)  # else: reversed
         or (o.kind == "pad" and not any((*o.attributes["before"], *o.attributes["after"])))
         or (o.kind == "concat" and len(o.inputs) == 1)
         or (o.kind == "quantize" and x.dtype == "int8")

@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from edgebuild.errors.kernels import MODEL_MALFORMED, OPERATOR_UNSUPPORTED, TYPE_UNSUPPORTED
+from edgebuild.kernels import tflite_shapes
 from edgebuild.kernels.shapes import normal_axis, same_padding
 from edgebuild.kernels.tflite_reader import TfliteOperator, unsupported
+from edgebuild.kernels.tflite_shapes import checked_axis
 from edgebuild.model.graph import Tensor
 
 Converter = Callable[[TfliteOperator], None]
@@ -116,25 +118,17 @@ def _dense(o: TfliteOperator) -> None:
     keep = bool(o.option(2, "<?", False))
     if not keep:
         rows = prod(x.shape) // weights.shape[1]
-        value = _reshape_to(o, value, (rows, weights.shape[1]))
+        value = tflite_shapes.reshape_to(o, value, (rows, weights.shape[1]))
     output = o.builder.tensors[o.output]
     shape = (*o.builder.tensors[value].shape[:-1], weights.shape[0])
     attributes = {"activation": _activation(o, 0)}
-    if shape == output.shape:
+    if shape == (o.declared() or shape):
         o.add("dense", [value, name, *_bias(o)], **attributes)
         return
     flat = o.builder.emit("dense", [value, name, *_bias(o)], f"{o.output}_flat", o.source,
                           dtype=output.dtype, quantisation=output.quantisation,
                           **attributes)  # fmt: skip
     o.add("reshape", [flat], shape=output.shape)
-
-
-def _reshape_to(o: TfliteOperator, value: str, shape: tuple[int, ...]) -> str:
-    tensor = o.builder.tensors[value]
-    if tensor.shape == shape:
-        return value
-    return o.builder.emit("reshape", [value], f"{value}_flat", o.source,
-                          quantisation=tensor.quantisation, shape=shape)  # fmt: skip
 
 
 def _pool(kind: str) -> Converter:
@@ -181,10 +175,6 @@ def _softmax(o: TfliteOperator) -> None:
     o.add("softmax", [o.name(0)], beta=float(o.option(0, "<f")))
 
 
-def _reshape(o: TfliteOperator) -> None:
-    o.add("reshape", [o.name(0)], shape=o.builder.tensors[o.output].shape)
-
-
 def _transpose(o: TfliteOperator) -> None:
     o.add("transpose", [o.name(0)], perm=tuple(o.integers(1)))
 
@@ -207,14 +197,7 @@ def _concat(o: TfliteOperator) -> None:
     names = [o.name(number) for number in range(len(o.inputs))]
     if not names:
         raise MODEL_MALFORMED("CONCATENATION of nothing", where=o.source)
-    o.add("concat", names, axis=_axis(o, o.option(0), len(o.shape(0))))
-
-
-def _axis(o: TfliteOperator, axis: int, rank: int) -> int:
-    try:
-        return normal_axis(axis, rank)
-    except ValueError as error:
-        raise MODEL_MALFORMED(f"{o.kind}: {error}", where=o.source) from error
+    o.add("concat", names, axis=checked_axis(o, o.option(0), len(o.shape(0))))
 
 
 def _slice(o: TfliteOperator) -> None:
@@ -250,13 +233,14 @@ def _strided_slice(o: TfliteOperator) -> None:
         "size": tuple(sizes),
         "stride": tuple(steps),
     }
-    x, output = o.builder.tensors[o.name(0)], o.builder.tensors[o.output]
+    x = o.builder.tensors[o.name(0)]
     if not o.option(4):
         o.add("slice", [x.name], **attributes)
         return
     part = o.builder.emit("slice", [x.name], f"{o.output}_part", o.source,
                           quantisation=x.quantisation, **attributes)  # fmt: skip
-    o.add("reshape", [part], shape=output.shape)
+    kept = tuple(n for axis, n in enumerate(sizes) if not o.option(4) & (1 << axis))
+    o.add("reshape", [part], shape=kept)
 
 
 def _parts(o: TfliteOperator, value: str, axis: int, sizes: list[int]) -> None:
@@ -273,12 +257,12 @@ def _parts(o: TfliteOperator, value: str, axis: int, sizes: list[int]) -> None:
 
 
 def _split(o: TfliteOperator) -> None:
-    axis = _axis(o, (o.integers(0) or [0])[0], len(o.shape(1)))
+    axis = checked_axis(o, (o.integers(0) or [0])[0], len(o.shape(1)))
     _parts(o, o.name(1), axis, [o.shape(1)[axis] // len(o.outputs)] * len(o.outputs))
 
 
 def _split_v(o: TfliteOperator) -> None:
-    axis = _axis(o, (o.integers(2) or [0])[0], len(o.shape(0)))
+    axis = checked_axis(o, (o.integers(2) or [0])[0], len(o.shape(0)))
     sizes = o.integers(1)
     rest = o.shape(0)[axis] - sum(size for size in sizes if size >= 0)
     _parts(o, o.name(0), axis, [rest if size == -1 else size for size in sizes])
@@ -287,7 +271,7 @@ def _split_v(o: TfliteOperator) -> None:
 def _gather(o: TfliteOperator) -> None:
     if o.option(1):
         raise unsupported("GATHER with batch dimensions", o.source)
-    o.add("gather", [o.name(0), o.name(1)], axis=_axis(o, o.option(0), len(o.shape(0))))
+    o.add("gather", [o.name(0), o.name(1)], axis=checked_axis(o, o.option(0), len(o.shape(0))))
 
 
 def _matmul(o: TfliteOperator) -> None:
@@ -307,15 +291,60 @@ def _elu(o: TfliteOperator) -> None:
     o.add("elu", [o.name(0)], alpha=1.0)
 
 
-def _broadcast(o: TfliteOperator) -> None:
-    o.add("broadcast", [o.name(0)], shape=o.builder.tensors[o.output].shape)
+def _compare(kind: str, negated: bool = False) -> Converter:
+    """LESS_EQUAL is not GREATER, and so on (they differ for NaN alone)."""
+
+    def convert(o: TfliteOperator) -> None:
+        if not negated:
+            o.add(kind, [o.name(0), o.name(1)])
+            return
+        found = o.builder.emit(kind, [o.name(0), o.name(1)], f"{o.output}_not", o.source,
+                               dtype="bool")  # fmt: skip
+        o.add("not", [found])
+
+    return convert
 
 
-def _squared_difference(o: TfliteOperator) -> None:
-    difference = o.builder.emit(
-        "sub", [o.name(0), o.name(1)], f"{o.output}_difference", o.source, activation="none"
-    )
-    o.add("square", [difference])
+def _logical(chosen: int) -> Converter:
+    """a and b is b where a, else a; a or b is a where a, else b. ``chosen``: where a, take this."""
+
+    def convert(o: TfliteOperator) -> None:
+        first, second = o.name(0), o.name(1)
+        pair = (second, first) if chosen == 2 else (first, second)
+        o.add("select", [first, *pair])
+
+    return convert
+
+
+def _select(o: TfliteOperator) -> None:
+    if o.kind == "SELECT" and len(o.shape(0)) not in (0, len(o.shape(1))):
+        raise unsupported("SELECT of whole rows", o.source)
+    o.add("select", [o.name(0), o.name(1), o.name(2)])
+
+
+def _lookup(o: TfliteOperator) -> None:
+    o.add("gather", [o.name(1), o.name(0)], axis=0)
+
+
+def _add_n(o: TfliteOperator) -> None:
+    value = o.name(0)
+    for number in range(1, len(o.inputs) - 1):
+        value = o.builder.emit("add", [value, o.name(number)], f"{o.output}_sum", o.source,
+                               activation="none")  # fmt: skip
+    o.add("add", [value, o.name(len(o.inputs) - 1)], activation="none")
+
+
+def _log_softmax(o: TfliteOperator) -> None:
+    """x - max - log(sum(exp(x - max))), in float32."""
+    x = o.builder.tensors[o.name(0)]
+    if x.dtype != "float32":
+        raise unsupported(f"LOG_SOFTMAX of {x.dtype}", o.source)
+    over: dict[str, Any] = {"axes": (len(x.shape) - 1,), "keep_dims": True}
+    emit, wish = o.builder.emit, f"{o.output}_part"
+    most = emit("reduce_max", [x.name], wish, o.source, **over)
+    low = emit("sub", [x.name, most], wish, o.source, activation="none")
+    total = emit("sum", [emit("exp", [low], wish, o.source)], wish, o.source, **over)
+    o.add("sub", [low, emit("log", [total], wish, o.source)], activation="none")
 
 
 CONVERTERS: dict[str, Converter] = {
@@ -333,15 +362,12 @@ CONVERTERS: dict[str, Converter] = {
     "MAXIMUM": _binary("maximum"),
     "MINIMUM": _binary("minimum"),
     "PRELU": _binary("prelu"),
-    "SQUARED_DIFFERENCE": _squared_difference,
+    "SQUARED_DIFFERENCE": _binary("squared_difference"),
     "MEAN": _reduce("mean"),
     "SUM": _reduce("sum"),
     "REDUCE_MAX": _reduce("reduce_max"),
     "REDUCE_MIN": _reduce("reduce_min"),
     "SOFTMAX": _softmax,
-    "RESHAPE": _reshape,
-    "SQUEEZE": _reshape,
-    "EXPAND_DIMS": _reshape,
     "TRANSPOSE": _transpose,
     "PAD": _pad,
     "PADV2": _pad,
@@ -354,7 +380,20 @@ CONVERTERS: dict[str, Converter] = {
     "GELU": _gelu,
     "LEAKY_RELU": _leaky_relu,
     "ELU": _elu,
-    "BROADCAST_TO": _broadcast,
+    "SELECT": _select,
+    "SELECT_V2": _select,
+    "LESS": _compare("less"),
+    "GREATER": _compare("greater"),
+    "EQUAL": _compare("equal"),
+    "LESS_EQUAL": _compare("greater", negated=True),
+    "GREATER_EQUAL": _compare("less", negated=True),
+    "NOT_EQUAL": _compare("equal", negated=True),
+    "LOGICAL_AND": _logical(2),
+    "LOGICAL_OR": _logical(1),
+    "EMBEDDING_LOOKUP": _lookup,
+    "ADD_N": _add_n,
+    "LOG_SOFTMAX": _log_softmax,
+    **tflite_shapes.CONVERTERS,
     **{
         name: _unary(kind)
         for name, kind in {

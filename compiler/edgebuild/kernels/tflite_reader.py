@@ -66,6 +66,15 @@ class TfliteOperator:
             raise MODEL_MALFORMED(f"input {number} of {self.kind} is no list", where=self.source)
         return [int(value) for value in data.reshape(-1)]
 
+    def declared(self) -> tuple[int, ...] | None:
+        """The output's shape as the file has it; None where the file leaves it to be inferred."""
+        tensor = self.builder.tensors[self.output]
+        return None if tensor.name in self.builder.inferred else tensor.shape
+
+    def give(self, value: NDArray[Any]) -> None:
+        """The (first) output is this constant."""
+        self.builder.settle(self.output, value, self.source)
+
     @property
     def output(self) -> str:
         return self.outputs[0]
@@ -88,6 +97,7 @@ def read(data: bytes, name: str, digest: str) -> Graph:
         )
     builder = GraphBuilder()
     names = _tensors(builder, subgraphs[0], model.tables(4))
+    inputs = _inputs(builder, subgraphs[0], names)
     codes = [_operator_name(code) for code in model.tables(1)]
     operators = subgraphs[0].tables(3)
     if len(operators) > LIMIT_OPERATORS:
@@ -107,7 +117,7 @@ def read(data: bytes, name: str, digest: str) -> Graph:
         name,
         "tflite",
         digest,
-        [_pick(names, i, "the model's inputs") for i in subgraphs[0].vector(1, "<i4")],
+        inputs,
         [_pick(names, i, "the model's outputs") for i in subgraphs[0].vector(2, "<i4")],
     )
 
@@ -157,10 +167,8 @@ def _tensor(builder: GraphBuilder, table: Table, buffers: list[Table], number: i
     where = f"tensor {number} {name!r}"
     shape = tuple(int(n) for n in table.vector(0, "<i4"))
     signature = [int(n) for n in table.vector(7, "<i4")]
-    if any(n < 0 for n in signature[1:]) or any(n < 0 for n in shape):
-        raise SHAPE_DYNAMIC(f"shape {signature or list(shape)}", where=where)
-    if signature and signature[0] < 0 and shape[:1] == (1,):
-        builder.notes.append("the batch size is fixed to 1")
+    if any(n < 0 for n in shape):
+        raise SHAPE_DYNAMIC(f"shape {list(shape)}", where=where)
     dtype = TYPE_NAMES.get(table.number(1, "<b"), "unknown")
     if dtype not in DTYPES or table.table(6) is not None:
         raise TYPE_UNSUPPORTED(
@@ -175,9 +183,31 @@ def _tensor(builder: GraphBuilder, table: Table, buffers: list[Table], number: i
     data = None
     if raw.size or buffers[index].number(1, "<Q"):
         data = _constant(raw, shape, dtype, where)
-    return builder.tensor(
-        name, shape, dtype, quantisation=_quantisation(table.table(4), shape, where), data=data
-    )
+    quantisation = _quantisation(table.table(4), shape, where)
+    unique = builder.tensor(name, shape, dtype, quantisation=quantisation, data=data)
+    if min(signature, default=0) < 0 and data is None:
+        # the shape of a tensor with a free extent is a placeholder, but for the model's inputs
+        builder.inferred.add(unique)
+    return unique
+
+
+def _inputs(builder: GraphBuilder, subgraph: Table, names: list[str]) -> list[str]:
+    """The model's inputs; a free leading extent is a batch, which is fixed to 1."""
+    tables, found = subgraph.tables(0), []
+    for index in subgraph.vector(1, "<i4"):
+        name = _pick(names, index, "the model's inputs")
+        signature = [int(n) for n in tables[index].vector(7, "<i4")]
+        if any(n < 0 for n in signature[1:]):
+            raise SHAPE_DYNAMIC(
+                f"input {name!r} has the shape {signature}",
+                where=f"input {name!r}",
+                hint="export with fixed shapes; only a leading batch is fixed to 1 here",
+            )
+        if signature and signature[0] < 0 and builder.tensors[name].shape[:1] == (1,):
+            builder.notes.append("the batch size is fixed to 1")
+        builder.inferred.discard(name)
+        found.append(name)
+    return found
 
 
 def _constant(raw: NDArray[Any], shape: tuple[int, ...], dtype: str, where: str) -> NDArray[Any]:

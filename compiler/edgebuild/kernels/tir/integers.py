@@ -317,7 +317,7 @@ class Integers:
         )  # fmt: skip
         return self._result(y, n, lanes, small=False)
 
-    def sum(self, n: Numbers, v: list[Value], lanes: int, sign: int) -> Result:
+    def sum(self, n: Numbers, v: list[Value], lanes: int, sign: int, square: int = 0) -> Result:
         """In float32 where that is proved for all pairs of numbers."""
         sides = ["a", "b"]
         if sign > 0 and v[0][1] is None and v[1][1] is not None:
@@ -328,7 +328,7 @@ class Integers:
         result = (int(n["zero"]), int(n["multiplier"]), int(n["shift"]))
         left, limits = int(n["left_shift"]), (int(n["lo"]), int(n["hi"]))
         found = None
-        if self._fuses():
+        if self._fuses() and not square:
             found = rounding.sum_of_two(scalings[0], scalings[1], result, left, limits, sign)
         if found is not None:
             return self._result(self._real_sum(found, v, scalings[0][0], lanes), n, lanes)
@@ -336,6 +336,8 @@ class Integers:
         parts = [self._scaled(scaling, left, x, lanes)
                  for scaling, x in zip(scalings, v, strict=True)]  # fmt: skip
         total = w.let(parts[0] + parts[1] if sign > 0 else parts[0] - parts[1])
+        if square:
+            total = w.let(total * total)
         y = self._multiplied(total, result[1], result[2], lanes)
         return self._result(y, n, lanes, small=False)
 
@@ -392,6 +394,7 @@ _OF_BYTES: dict[str, Callable[[Integers, Numbers, list[Value], int], Result]] = 
     "mul_int8": Integers.product,
     "add_int8": lambda p, n, v, lanes: p.sum(n, v, lanes, 1),
     "sub_int8": lambda p, n, v, lanes: p.sum(n, v, lanes, -1),
+    "squared_difference_int8": lambda p, n, v, lanes: p.sum(n, v, lanes, -1, 1),
 }
 
 STEPS = frozenset({"requantise", "requantise_real", *_OF_BYTES})
