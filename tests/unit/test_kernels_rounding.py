@@ -180,3 +180,27 @@ def test_common_sums_are_proved():
 
 def test_a_sum_with_a_scale_out_of_reach_stays_in_integers():
     assert rounding.sum_of_two(*scalings((1e-6, 0.1, 0.1), (0, 0, 0)), 20, (-128, 127), 1) is None
+
+
+@pytest.mark.parametrize("limits", [(-128, 127), (0, 255), (-255, 0), (-100, 27)])
+def test_a_line_in_double_steps_where_the_reference_does(limits: tuple[int, int]) -> None:
+    rng = np.random.default_rng(5)
+    multiplier = rng.integers(1 << 30, (1 << 31) - 1, 400)
+    shift = rng.integers(-13, 0, 400)
+    found = rounding.double_line(multiplier, shift, *limits)
+    assert found is not None
+    x = rng.integers(-(1 << 20), 1 << 20, (200, 400))
+    want = np.clip(multiply(x, multiplier, shift), *limits)
+    got = np.clip(np.trunc(x * found.slope + np.copysign(found.half, x)), *limits)
+    assert np.array_equal(got, want)
+
+
+def test_a_power_of_two_has_no_line_in_double_within_symmetric_limits() -> None:
+    assert rounding.double_line([1 << 30], [-4], -128, 127) is None
+    assert rounding.double_line([1 << 30], [-4], 0, 255) is not None
+    assert rounding.double_line([1 << 30], [-4], -255, 0) is not None
+
+
+def test_a_shift_to_the_left_has_no_line_in_double() -> None:
+    assert rounding.double_line([1 << 30], [0], -128, 127) is None
+    assert rounding.double_line([], [], -128, 127) is None

@@ -31,7 +31,7 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 #: What a requantisation may say of its constants: nothing; every shift is to the right, at least
-#: by one (a real scale: below 1/2); and besides, a line is found for every channel.
+#: by one (a real scale: below 1/2); and besides, lines are found for every channel.
 NOTHING, RIGHT, LINE = 0, 1, 2
 
 
@@ -48,7 +48,8 @@ def known(multiplier: Any, shift: Any, lo: int, hi: int) -> int:
     """What is so for all channels; results are clamped to [lo, hi] before the zero is added."""
     if not is_right(multiplier, shift):
         return NOTHING
-    return RIGHT if line(multiplier, shift, lo, hi) is None else LINE
+    found = line(multiplier, shift, lo, hi), double_line(multiplier, shift, lo, hi)
+    return RIGHT if None in found else LINE
 
 
 def is_right(multiplier: Any, shift: Any) -> bool:
@@ -77,6 +78,41 @@ def line(multiplier: Any, shift: Any, lo: int, hi: int) -> Line | None:
     first = steps(multiplier[:, None], shift[:, None], values)
     # the second rounding sees a number that the first has moved up by up to 1/2
     return _fit(slope, 0.5 + 2.0 ** (shift - 1), first, values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DoubleLine:
+    """Per channel, float64: trunc(x * slope + copysign(half, x)), fused."""
+
+    slope: Doubles
+    half: Doubles
+
+
+def double_line(multiplier: Any, shift: Any, lo: int, hi: int) -> DoubleLine | None:
+    """The line in double that steps where clamp(multiply(x, multiplier, shift), lo, hi) does.
+
+    With ``half`` as it is every positive result is right, and every negative one with half of the
+    last place less: they differ at exact halves only. A channel that has a ``line`` has none of
+    these on both sides within the limits, so that the longer side decides.
+    """
+    multiplier, shift = _whole(multiplier), _whole(shift)
+    slope = multiplier * 2.0 ** (shift - 31)
+    if shift.size == 0 or shift.max() >= 0 or not _usable(slope):
+        return None
+    half = 0.5 + 2.0 ** (shift - 1)
+    half = half if hi >= -lo else half - 2.0 ** (shift - 32)
+    values = np.arange(lo + 1, hi + 1)
+    first = steps(multiplier[:, None], shift[:, None], values)
+    scale = 2.0 ** (32 - shift)[:, None]
+    moved = (half[:, None] * scale).astype(np.int64)
+
+    def at(x: Integers) -> Doubles:
+        # whole numbers of ``scale`` below 2**57: making a double of them rounds as the fused sum
+        exact = 2 * x * multiplier[:, None] + np.where(x < 0, -moved, moved)
+        return np.asarray(np.trunc(exact.astype(np.float64) / scale))
+
+    proved = bool(((at(first) >= values) & (at(first - 1) < values)).all())
+    return DoubleLine(slope=slope, half=half) if proved else None
 
 
 def line_of_real(scale: Any, lo: int, hi: int) -> Line | None:

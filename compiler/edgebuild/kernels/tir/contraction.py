@@ -20,7 +20,15 @@ import numpy as np
 
 from edgebuild.kernels.program import Program
 from edgebuild.kernels.tir.constants import Array, Block, Constants
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, Registers, const, shuffle
+from edgebuild.kernels.tir.emit import (
+    Expr,
+    Index,
+    Memory,
+    Registers,
+    cast,
+    const,
+    shuffle,
+)
 from edgebuild.kernels.tir.frame import Frame, pieces, store
 from edgebuild.kernels.tir.matrices import Matrices
 from edgebuild.kernels.tir.products import Form, Steps
@@ -110,18 +118,19 @@ class Weights:
         self._form, self._cut, self._walk = how, cut, walk
         self.dtype = dtype
         self._per_group = cut.padded * walk.positions * walk.steps * walk.group
-        kind = "float32" if dtype == "float32" else "int32"
+        kind = "float32" if dtype == "float32" else "float64" if how.real else "int32"
 
         def start(c: Constants) -> Array:
-            sums = natural(c).astype(np.int64 if kind == "int32" else np.float32).sum(axis=(1, 2))
-            result = sums * -(zero + how.bias) if kind == "int32" else np.zeros_like(sums)
+            whole = kind != "float32"
+            sums = natural(c).astype(np.int64 if whole else np.float32).sum(axis=(1, 2))
+            result = sums * -(zero + how.bias) if whole else np.zeros_like(sums)
             if bias is not None:
                 result = result + c[f"p{bias}"].reshape(-1)
             result = result.reshape(groups, cut.channels)
             return np.pad(result, ((0, 0), (0, cut.padded - cut.channels)))
 
         self.start_at: int | None = None
-        if kind == "int32" or bias is not None:
+        if kind != "float32" or bias is not None:
             self.start_at = block.reserve("start", kind, groups * cut.padded, start)
         self._at = block.reserve(
             "weights", dtype, groups * self._per_group,
@@ -330,6 +339,8 @@ class Tile(Sums):
             valid = valid if tail else self._cut.lanes
             for m in range(rows.count):
                 value = self.finished(sums, m, v, vectors, start)
+                if self._form.real and not self._programs.doubles(self._skip):
+                    value = self._frame.w.let(cast(value, "int32"))
                 self._finish(
                     value, points[m], places[m], channel + v * self._cut.lanes, valid,
                 )  # fmt: skip

@@ -197,8 +197,7 @@ class Integers:
         self, step: Step, n: Numbers, value: Callable[[int], Expr], channel: Index, lanes: int
     ) -> Result:
         """The multipliers are per channel (or one for all, repeated per channel here)."""
-        accumulator, multiplier, shift = step.arguments
-        x = self._w.let(cast(value(accumulator), "int32"))
+        w, (accumulator, multiplier, shift) = self._w, step.arguments
         limits = [int(n[limit]) - int(n["zero"]) for limit in ("lo", "hi")]
         key = f"{multiplier}/{shift}/{limits}"
         if self._has_line(n, lanes):
@@ -206,12 +205,61 @@ class Integers:
             get = self._fetch_line(
                 key, lambda c: rounding.line(c[names[0]], c[names[1]], *limits), channel
             )
-            return self._line(x, n, lanes, get)
+            return self._line(w.let(cast(value(accumulator), "int32")), n, lanes, get)
+        if self.doubles(step):
+            names = (f"p{multiplier}", f"p{shift}")
+            line = self._fetch_double(
+                key, lambda c: rounding.double_line(c[names[0]], c[names[1]], *limits),
+                channel, lanes,
+            )  # fmt: skip
+            x = w.let(cast(value(accumulator), "float64"))
+            start = w.let(llvm("float64", lanes, "llvm.copysign", line("half"), x))
+            z = w.let(llvm("float64", lanes, "llvm.fma", x, line("slope"), start))
+            return self._limited(z, n, lanes, lambda z: cast(z, "int32"))
+        x = w.let(cast(value(accumulator), "int32"))
         right = n["known"] >= rounding.RIGHT
         get = self._fetch(multiplier, shift, channel, lanes)
         return self._result(
             self._fixed.multiply(x, lanes, get, right=right), n, lanes, small=right
         )  # fmt: skip
+
+    def doubles(self, step: Step) -> bool:
+        """Whether ``step`` requantises in double, and best has its input so."""
+        if not self._isa.doubles or self._isa.vector_bits:
+            return False
+        known = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True)).get("known", 0)
+        least = {"requantise": rounding.LINE, "requantise_real": rounding.RIGHT}
+        return known >= least.get(step.function, rounding.LINE + 1)
+
+    def _limited(self, z: Expr, n: Numbers, lanes: int, whole: Callable[[Expr], Expr]) -> Result:
+        """``z``: doubles that ``whole`` makes integers of; a double has its limits for less."""
+        w, zero = self._w, int(n["zero"])
+        for limit, name in (("lo", "llvm.maxnum"), ("hi", "llvm.minnum")):
+            number = const(n[limit] - zero, "float64", lanes)
+            z = w.let(llvm("float64", lanes, name, z, number))
+        y = w.let(cast(whole(z), "int32"))
+        return Result(
+            stored=self._cut(y, zero, lanes), centred=lambda: y,
+            real=lambda: w.let(cast(y, "float32")), zero=zero,
+        )  # fmt: skip
+
+    def _fetch_double(
+        self, key: str, make: Callable[[Constants], rounding.DoubleLine | None], channel: Index,
+        lanes: int,
+    ) -> Fetch:  # fmt: skip
+        """Vectors of the constants of a line in double."""
+
+        def get(name: str) -> Expr:
+            def values(constants: Constants) -> Array:
+                found = make(constants)
+                if found is None:
+                    raise ValueError("a line was promised that does not exist")
+                return np.broadcast_to(getattr(found, name), (self._domain[-1],))
+
+            base = self._block.reserve(f"{name}/{key}", "float64", self._domain[-1], values)
+            return self._w.let(self._constants.load(base + channel, "float64", lanes))
+
+        return get
 
     def _fetch(self, multiplier: int, shift: int, channel: Index, lanes: int) -> Fetch:
         """Vectors of a scale's constants; 64-bit ones in two halves where the core wants that."""
@@ -246,6 +294,9 @@ class Integers:
         """In double, as LiteRT's dense kernel: the limits are whole, so they may come first."""
         w, zero, scale_at = self._w, int(n["zero"]), step.arguments[1]
         lo, hi = int(n["lo"]) - zero, int(n["hi"]) - zero
+        if self.doubles(step):
+            x = w.let(w.let(cast(value(step.arguments[0]), "float64")) * value(scale_at))
+            return self._limited(x, n, lanes, lambda x: llvm("int64", lanes, "llvm.lround", x))
         whole = w.let(cast(value(step.arguments[0]), "int32"))
         if self._has_line(n, lanes):
             get = self._fetch_line(

@@ -215,6 +215,15 @@ class Steps:
         """Bits between the two sums of a pair."""
         return LOWER if self._form.real else 32
 
+    def _real_result(self, both: Expr, start: Expr) -> Expr:
+        """The high sum is the nearest multiple: a number added and taken off rounds to it."""
+        w, scale = self._w, float(1 << LOWER)
+        whole = const(1.5 * 2.0**52, "float64")
+        high = w.let(llvm("float64", 1, "llvm.fma", both, const(1 / scale, "float64"), whole))
+        high = w.let(high - whole)
+        low = w.let(llvm("float64", 1, "llvm.fma", high, const(-scale, "float64"), both))
+        return w.let(w.let(shuffle([low, high], [0, 1])) + start)
+
     @property
     def accumulator(self) -> tuple[str, int]:
         """Element type and lanes of an accumulator."""
@@ -231,14 +240,17 @@ class Steps:
         return const(0, dtype, lanes)
 
     def result(self, accumulators: Sequence[Expr], row: int, start: Expr) -> Expr:
-        """The sums of a row of finished ones. ``start`` is only added here to paired ones.
+        """The sums of a row of finished ones, as doubles if they are ``real``.
+
+        ``start``, of the same type, is only added here to paired ones.
 
         The low sum is the low half, read as signed; the high one is what remains without it.
         """
         value = self._w.let(accumulators[row])
         if not self._form.paired:
             return value
-        value = self._w.let(cast(value, "int64"))
+        if self._form.real:
+            return self._real_result(value, start)
         above = const(64 - self._apart, "int64")
         low = self._w.let((value << above) >> above)
         high = (value - low) >> const(self._apart, "int64")

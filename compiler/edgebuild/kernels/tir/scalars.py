@@ -80,6 +80,15 @@ class Programs:
     def dtype(self) -> str:
         return self._program.dtype
 
+    def doubles(self, skip: int) -> bool:
+        """Whether the accumulator may come as doubles: one step reads it and wants that."""
+        number = len(self._program.operands) + skip - 1
+        if not skip:
+            sources = [o.source for o in self._program.operands]
+            number = sources.index("accumulator") if "accumulator" in sources else -1
+        readers = [s for s in self._program.steps[skip:] if number in s.arguments]
+        return len(readers) == 1 and self._integers.doubles(readers[0])
+
     def run(self, point: Point, accumulator: Expr | None = None, *, skip: int = 0) -> Expr:
         """The program's result: a vector of ``point.lanes``.
 
