@@ -236,6 +236,26 @@ def test_comparisons_selections_and_conversions(tmp_path: Path) -> None:
     h.check(tmp_path, many)
 
 
+def test_whole_numbers_wrap_and_conversions_saturate(tmp_path: Path) -> None:
+    """C has no rule for either; kernels have one, the same on every processor."""
+    ends = np.iinfo(np.int32)
+    x = np.array([ends.max, ends.min, ends.min, 5], np.int32)
+    y = np.array([1, -1, ends.min, -7], np.int32)
+    whole, number = h.operand((4,), "int32"), h.operand((4,))
+    pairs = [h.elementwise((4,), [whole, whole], h.step(f, (0, 1), dtype="int32"))
+             for f in ("add", "sub", "mul")]  # fmt: skip
+    cast = h.elementwise((4,), [number], h.step("cast", (0,), dtype="int32"))
+    for target in h.runnable():
+        folder = tmp_path / f"{target.model}-{target.vector_bits}"
+        compiled = h.Compiled(folder, [*pairs, cast], target)
+        results = [compiled.run(i, [x, y]).tolist() for i in range(3)]
+        assert results[0] == [ends.min, ends.max, 0, -2]
+        assert results[1] == [ends.max - 1, ends.min + 1, 0, 12]
+        assert results[2] == [ends.max, ends.min, 0, -35]
+        wild = np.array([np.nan, 3e9, -np.inf, -2.7], np.float32)
+        assert compiled.run(3, [wild]).tolist() == [0, ends.max, ends.min, -2]
+
+
 def test_8_bit_programs(tmp_path: Path) -> None:
     x = h.operand((70,), "int8")
     total = (-3, 1 << 30, -1, 4, 1700000000, 0, 20, 1500000000, -18, 5, -128, 127)

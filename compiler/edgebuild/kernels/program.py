@@ -59,7 +59,8 @@ FUNCTIONS: dict[str, tuple[int, tuple[str, ...]]] = {
     "clamp": (1, ("lo", "hi")),
     # comparisons give bool; select(condition, a, b)
     "equal": (2, ()), "less": (2, ()), "greater": (2, ()), "not": (1, ()), "select": (3, ()),
-    # a plain C conversion to ``dtype`` (from bool: 0 or 1)
+    # a conversion to ``dtype`` (from bool: 0 or 1); float to integer: towards zero, what is out of
+    # range becomes the nearest there is, NaN becomes 0
     "cast": (1, ()),
     # a number without a value: numbers[0] as ``dtype``
     "number": (0, ("value",)),

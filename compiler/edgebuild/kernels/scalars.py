@@ -42,6 +42,8 @@ def apply(step: Step, values: Sequence[Array]) -> Array:
         return _requantise_real(step, values[0], values[1])
     if step.function in ("quantise", "dequantise"):
         return _conversion(step, values[0])
+    if step.function == "cast":
+        return _cast(np.asarray(values[0]), np.dtype(step.dtype))
     result = _PLAIN[step.function](step.numbers, *values)
     return np.asarray(result).astype(np.dtype(step.dtype))
 
@@ -142,6 +144,16 @@ def _clamp(numbers: Sequence[float], x: Array) -> Array:
     return np.where(x < lo, lo, np.where(x > hi, hi, x))
 
 
+def _cast(x: Array, dtype: np.dtype[Any]) -> Array:
+    if x.dtype.kind != "f" or dtype.kind not in "iu":
+        return x.astype(dtype)
+    info = np.iinfo(dtype)
+    beyond = float(info.max) + 1  # rounded up where a float cannot hold it
+    inside = (x >= info.min) & (x < beyond)
+    limits = np.select([x >= beyond, x < info.min], [info.max, info.min], 0).astype(dtype)
+    return np.where(inside, np.where(inside, x, 0).astype(dtype), limits)
+
+
 _PLAIN: dict[str, Callable[..., Any]] = {
     "add": lambda n, a, b: a + b,
     "sub": lambda n, a, b: a - b,
@@ -166,6 +178,5 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "greater": lambda n, a, b: a > b,
     "not": lambda n, x: ~x.astype(bool),
     "select": lambda n, c, a, b: np.where(c, a, b),
-    "cast": lambda n, x: x,
     "number": lambda n: np.asarray(n[0]),
 }

@@ -24,6 +24,7 @@ from edgebuild.kernels.tir.emit import (
     cast,
     const,
     dtype_of,
+    llvm,
     splat,
 )  # fmt: skip
 from edgebuild.kernels.tir.floats import UNARY, Floats
@@ -173,6 +174,8 @@ class Programs:
         floats, name = self._floats, step.function
         if name in UNARY:
             return UNARY[name](floats, v[0])
+        if name in _WRAPPING and step.dtype == "int32":
+            return cast(_WRAPPING[name](*(cast(x, "int64") for x in v)), "int32")
         if name in _BINARY:
             return _BINARY[name](v[0], v[1])
         if name == "number":
@@ -182,9 +185,7 @@ class Programs:
         if name in ("maximum", "minimum"):
             return self._extreme(name, v[0], v[1])
         if name == "abs":
-            return floats.absolute(v[0]) if step.dtype == "float32" else tirx.Select(
-                v[0] < const(0, step.dtype, lanes), const(0, step.dtype, lanes) - v[0], v[0]
-            )  # fmt: skip
+            return floats.absolute(v[0]) if step.dtype == "float32" else _absolute(v[0])
         if name == "neg":
             # 0 - x would lose the sign of a zero
             sign = const(-1, step.dtype, lanes)
@@ -211,6 +212,10 @@ class Programs:
             return tirx.Select(x, const(1, dtype, lanes), const(0, dtype, lanes))
         if dtype == "bool":
             return tirx.NE(x, const(0, dtype_of(x)[0], lanes))
+        if dtype_of(x)[0] == "float32" and dtype != "float32":
+            # what is out of range is undefined in C, and different on every processor
+            kind = "fptoui" if dtype.startswith("u") else "fptosi"
+            return llvm(dtype, lanes, f"llvm.{kind}.sat", x)
         return cast(x, dtype)
 
     def _clamp(self, x: Expr, numbers: Mapping[str, float]) -> Expr:
@@ -246,6 +251,22 @@ def divide_rounded(w: Writer, x: Expr, count: Any, lanes: int) -> Expr:
     nudged = w.let(tirx.Select(x < zero, x - half, x + half))
     return w.let(tirx.Div(nudged, divisor))
 
+
+def _absolute(x: Expr) -> Expr:
+    dtype, lanes = dtype_of(x)
+    zero = const(0, dtype, lanes)
+    return tirx.Select(x < zero, zero - x, x)
+
+
+#: TVM tells LLVM that 32-bit integers do not overflow, but those that a caller hands in may: in
+#: 64 bits they do not, and LLVM computes the lower half alone.
+_WRAPPING: dict[str, Callable[..., Expr]] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, b: a * b,
+    "neg": lambda a: const(0, *dtype_of(a)) - a,
+    "abs": _absolute,
+}
 
 _BINARY: dict[str, Callable[[Expr, Expr], Expr]] = {
     "add": lambda a, b: a + b,
