@@ -21,7 +21,19 @@ from tests.models_build import (
     transformer,
     vision_transformer,
 )
-from tests.unit.test_kernels_onnx import R, compare, floats, model
+from tests.unit.test_kernels_onnx import compare, model
+
+R = np.random.default_rng(3)
+START = R.bit_generator.state
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    R.bit_generator.state = START
+
+
+def floats(*shape: int) -> np.ndarray:
+    return R.standard_normal(shape).astype(np.float32)
 
 
 def small_cnn() -> tuple[onnx.ModelProto, dict[str, np.ndarray]]:

@@ -141,6 +141,7 @@ def test_large_inputs_are_prepared_in_strips(
         conv((9, 7), (5, 37), window, dtype=dtype, images=2),
         conv((11, 8), (4, 6), Window(kernel=(5, 3), stride=(2, 2), padding=(2, 1)), dtype=dtype),
         conv((9, 9), (8, 12), window, dtype=dtype, groups=2),
+        conv((1, 150), (40, 24), Window(kernel=(1, 3)), dtype=dtype),  # a signal
         dense(67, 33, 70, dtype),
     ]
     target = h.tiny_caches(h.runnable()[0], l2_bytes, cores)

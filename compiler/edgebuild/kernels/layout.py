@@ -196,6 +196,15 @@ def _reduce(s: _Sinker, o: Operator) -> bool:
     return True
 
 
+def _gather(s: _Sinker, o: Operator) -> bool:
+    """Rows by a list of numbers: along the axis that it is underneath."""
+    source, perm = s.source(o.inputs[0])
+    if perm is None or len(s.tensors[s.materialise(o.inputs[1])].shape) != 1:
+        return False
+    s.through(o, [source, o.inputs[1]], perm, {**o.attributes, "axis": perm[o.attributes["axis"]]})
+    return True
+
+
 def _reshape(s: _Sinker, o: Operator) -> bool:
     """A transpose that moves nothing under a reshape is part of it."""
     source, perm = s.source(o.inputs[0])
@@ -251,6 +260,7 @@ _RULES: dict[str, Callable[[_Sinker, Operator], bool]] = {
     "pad": _per_axis("before", "after"),
     "slice": _per_axis("begin", "size", "stride"),
     **dict.fromkeys(("mean", "sum", "reduce_max", "reduce_min"), _reduce),
+    "gather": _gather,
     "reshape": _reshape,
     "dense": _dense,
 }

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebuild.errors.kernels import MODEL_MALFORMED
+from edgebuild.kernels import enlarge
 from edgebuild.kernels.onnx_reader import OnnxNode
 from edgebuild.kernels.shapes import normal_axis
 from edgebuild.model.graph import DTYPES
@@ -147,14 +148,7 @@ def _backwards(o: OnnxNode, value: str, axis: int) -> str:
 
 
 def _tile(o: OnnxNode) -> None:
-    """Repeats, as a broadcast along axes of their own."""
-    shape, times = o.shape(0), o.integers(1) or []
-    if len(times) != len(shape) or 2 * len(shape) > 8:
-        raise o.unsupported(f"of rank {len(shape)}")
-    pairs = tuple(n for extent in shape for n in (1, extent))
-    wide = tuple(n for pair in zip(times, shape, strict=True) for n in pair)
-    value = o.emit("broadcast", [o.emit("reshape", [o.name(0)], shape=pairs)], shape=wide)
-    o.result("reshape", [value], shape=tuple(a * b for a, b in zip(times, shape, strict=True)))
+    o.give(enlarge.repeated(o.builder, o.name(0), o.integers(1) or [], o.outputs[0], o.source))
 
 
 def _extremum(kind: str) -> Converter:

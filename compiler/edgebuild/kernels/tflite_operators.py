@@ -13,45 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from edgebuild.errors.kernels import MODEL_MALFORMED, OPERATOR_UNSUPPORTED, TYPE_UNSUPPORTED
-from edgebuild.kernels import tflite_shapes
+from edgebuild.errors.kernels import MODEL_MALFORMED, OPERATOR_UNSUPPORTED
+from edgebuild.kernels import tflite_images, tflite_shapes
 from edgebuild.kernels.shapes import normal_axis, same_padding
+from edgebuild.kernels.tflite_parts import dequantised_weights, fused_activation
 from edgebuild.kernels.tflite_reader import TfliteOperator, unsupported
 from edgebuild.kernels.tflite_shapes import checked_axis
 from edgebuild.model.graph import Tensor
 
 Converter = Callable[[TfliteOperator], None]
-
-_ACTIVATIONS = {0: "none", 1: "relu", 2: "relu_n1_to_1", 3: "relu6", 4: "tanh"}
-
-
-def _activation(o: TfliteOperator, slot: int) -> str:
-    number = o.option(slot, "<b")
-    if number not in _ACTIVATIONS:
-        raise OPERATOR_UNSUPPORTED(f"{o.kind} with activation {number}", where=o.source)
-    return _ACTIVATIONS[number]
-
-
-def _weights(o: TfliteOperator, number: int) -> Tensor:
-    """Constant weights; dequantised when the data they meet is float (dynamic range)."""
-    o.constant(number)
-    tensor = o.builder.tensors[o.name(number)]
-    floating = o.builder.tensors[o.name(0)].dtype == "float32"
-    if not (floating and tensor.dtype == "int8"):
-        return tensor
-    quantisation = tensor.quantisation
-    if quantisation is None or tensor.data is None:
-        raise TYPE_UNSUPPORTED("int8 weights without a scale", where=o.source)
-    shape = [1] * len(tensor.shape)
-    if quantisation.axis is not None:
-        shape[quantisation.axis] = -1
-    scale = np.array(quantisation.scale, np.float32).reshape(shape)
-    zero = np.array(quantisation.zero_point, np.float32).reshape(shape)
-    data = (tensor.data.astype(np.float32) - zero) * scale
-    o.builder.notes.append(
-        "weights of dynamic-range quantised operators were dequantised to float32"
-    )
-    return replace(tensor, dtype="float32", data=data, quantisation=None)
 
 
 def _reshaped(o: TfliteOperator, tensor: Tensor, shape: tuple[int, ...], axis: int) -> str:
@@ -89,28 +59,28 @@ def _window(o: TfliteOperator, kernel: tuple[int, int], slots: tuple[int, ...]) 
 
 
 def _conv2d(o: TfliteOperator) -> None:
-    weights = _weights(o, 1)
+    weights = dequantised_weights(o, 1, 0)
     if len(weights.shape) != 4 or not weights.shape[3] or len(o.shape(0)) != 4:
         raise MODEL_MALFORMED(f"weights of shape {list(weights.shape)}", where=o.source)
     window = _window(o, (weights.shape[1], weights.shape[2]), (0, 1, 2, 4, 5))
     name = _reshaped(o, weights, weights.shape, 0)
     groups = o.shape(0)[3] // weights.shape[3]
     o.add("conv2d", [o.name(0), name, *_bias(o)], **window, groups=groups,
-          activation=_activation(o, 3))  # fmt: skip
+          activation=fused_activation(o, 3))  # fmt: skip
 
 
 def _depthwise(o: TfliteOperator) -> None:
-    weights = _weights(o, 1)
+    weights = dequantised_weights(o, 1, 0)
     if len(weights.shape) != 4 or weights.shape[0] != 1:
         raise MODEL_MALFORMED(f"weights of shape {list(weights.shape)}", where=o.source)
     window = _window(o, (weights.shape[1], weights.shape[2]), (0, 1, 2, 5, 6))
     name = _reshaped(o, weights, weights.shape[1:], 2)
     o.add("depthwise_conv2d", [o.name(0), name, *_bias(o)], **window,
-          activation=_activation(o, 4))  # fmt: skip
+          activation=fused_activation(o, 4))  # fmt: skip
 
 
 def _dense(o: TfliteOperator) -> None:
-    x, weights = o.builder.tensors[o.name(0)], _weights(o, 1)
+    x, weights = o.builder.tensors[o.name(0)], dequantised_weights(o, 1, 0)
     if o.option(1, "<b") != 0 or len(weights.shape) != 2 or not weights.shape[1]:
         raise MODEL_MALFORMED(f"weights of shape {list(weights.shape)}", where=o.source)
     name = _reshaped(o, weights, weights.shape, 0)
@@ -121,7 +91,7 @@ def _dense(o: TfliteOperator) -> None:
         value = tflite_shapes.reshape_to(o, value, (rows, weights.shape[1]))
     output = o.builder.tensors[o.output]
     shape = (*o.builder.tensors[value].shape[:-1], weights.shape[0])
-    attributes = {"activation": _activation(o, 0)}
+    attributes = {"activation": fused_activation(o, 0)}
     if shape == (o.declared() or shape):
         o.add("dense", [value, name, *_bias(o)], **attributes)
         return
@@ -137,7 +107,7 @@ def _pool(kind: str) -> Converter:
         window = _window(o, kernel, (0, 1, 2))
         o.add(kind, [o.name(0)], kernel=kernel, stride=window["stride"],
               padding=window["padding"], count_padding=False,
-              activation=_activation(o, 5))  # fmt: skip
+              activation=fused_activation(o, 5))  # fmt: skip
 
     return convert
 
@@ -146,7 +116,7 @@ def _binary(kind: str, activation_slot: int | None = None) -> Converter:
     def convert(o: TfliteOperator) -> None:
         attributes = {}
         if activation_slot is not None:
-            attributes["activation"] = _activation(o, activation_slot)
+            attributes["activation"] = fused_activation(o, activation_slot)
         o.add(kind, [o.name(0), o.name(1)], **attributes)
 
     return convert
@@ -192,7 +162,7 @@ def _pad(o: TfliteOperator) -> None:
 
 
 def _concat(o: TfliteOperator) -> None:
-    if _activation(o, 1) != "none":
+    if fused_activation(o, 1) != "none":
         raise OPERATOR_UNSUPPORTED("CONCATENATION with an activation", where=o.source)
     names = [o.name(number) for number in range(len(o.inputs))]
     if not names:
@@ -393,6 +363,7 @@ CONVERTERS: dict[str, Converter] = {
     "EMBEDDING_LOOKUP": _lookup,
     "ADD_N": _add_n,
     "LOG_SOFTMAX": _log_softmax,
+    **tflite_images.CONVERTERS,
     **tflite_shapes.CONVERTERS,
     **{
         name: _unary(kind)

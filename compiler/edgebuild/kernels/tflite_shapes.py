@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebuild.errors.kernels import MODEL_MALFORMED
+from edgebuild.kernels import enlarge
 from edgebuild.kernels.builder import LIMIT_ELEMENTS
 from edgebuild.kernels.shapes import normal_axis
-from edgebuild.kernels.tflite_reader import TfliteOperator, unsupported
+from edgebuild.kernels.tflite_reader import TfliteOperator
 
 Converter = Callable[[TfliteOperator], None]
 
@@ -159,17 +160,11 @@ def _broadcast(o: TfliteOperator) -> None:
 
 
 def _tile(o: TfliteOperator) -> None:
-    """Repeats, as a broadcast along axes of their own."""
-    shape, times = o.shape(0), o.integers(1)
-    if len(times) != len(shape) or 2 * len(shape) > 8:
-        raise unsupported("TILE of that rank", o.source)
-    pairs = [n for extent in shape for n in (1, extent)]
-    wide = [n for pair in zip(times, shape, strict=True) for n in pair]
-    quantisation = o.builder.tensors[o.name(0)].quantisation
-    value = reshape_to(o, o.name(0), tuple(pairs))
-    value = o.builder.emit("broadcast", [value], f"{o.output}_wide", o.source,
-                           quantisation=quantisation, shape=tuple(wide))  # fmt: skip
-    o.add("reshape", [value], shape=tuple(a * b for a, b in zip(times, shape, strict=True)))
+    try:
+        value = enlarge.repeated(o.builder, o.name(0), o.integers(1), o.output, o.source)
+    except ValueError as error:
+        raise MODEL_MALFORMED(f"TILE: {error}", where=o.source) from error
+    o.add("reshape", [value], shape=o.builder.tensors[value].shape)
 
 
 CONVERTERS: dict[str, Converter] = {

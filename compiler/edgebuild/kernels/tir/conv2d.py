@@ -178,6 +178,7 @@ class Convolution:
     def _strips(self, copy: Copy) -> None:
         """Strips of output rows; blocks of channels turn outside of a strip's rows."""
         g, window = self.g, self.spec.window
+        self.chunk = self.rows * -(-g.columns // self.rows)  # whole rows, of a signal too
         span = (window.kernel[0] - 1) * window.dilation[0] + 1
         strips = Strips(copy, outputs=(g.rows // g.height, g.height), stride=window.stride[0],
                         span=span)  # fmt: skip
