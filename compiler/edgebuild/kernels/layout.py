@@ -244,7 +244,12 @@ def _one_scale(found: Quantisation | None) -> bool:
 
 
 def _conversion(s: _Sinker, o: Operator) -> bool:
-    """Quantisation along an axis minds the order of axes."""
+    """Quantisation along an axis minds the order of axes, and the tensor underneath needs it."""
+    own, (source, perm) = s.tensors[o.inputs[0]], s.source(o.inputs[0])
+    if perm is not None and s.tensors[source].quantisation is None:
+        s.tensors[source] = replace(s.tensors[source], quantisation=own.quantisation)
+    if s.tensors[source].quantisation != own.quantisation:
+        return False
     names = (*o.inputs, *o.outputs)
     return all(_one_scale(s.tensors[name].quantisation) for name in names) and _unary(s, o)
 

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from edgebuild.errors.kernels import MODEL_MALFORMED
-from edgebuild.kernels import onnx_composed, onnx_images, onnx_indices, onnx_quantised
+from edgebuild.kernels import (
+    onnx_composed,
+    onnx_images,
+    onnx_indices,
+    onnx_qoperators,
+    onnx_quantised,
+)
 from edgebuild.kernels.onnx_reader import OnnxNode, packed
 from edgebuild.kernels.shapes import normal_axis
 from edgebuild.model.graph import DTYPES
@@ -363,5 +369,6 @@ CONVERTERS: dict[str, Converter] = {
     **onnx_composed.CONVERTERS,
     **onnx_images.CONVERTERS,
     **onnx_indices.CONVERTERS,
+    **onnx_qoperators.CONVERTERS,
     **onnx_quantised.CONVERTERS,
 }  # fmt: skip

@@ -50,6 +50,8 @@ def _quantize(o: OnnxNode) -> None:
 
 def _dequantize(o: OnnxNode) -> None:
     x = o.tensor(0)
+    if x.dtype == "float32":
+        raise o.unsupported("of what was quantised with a scale that only the running model knows")
     found = _parameters(o, o.tensor(2).dtype if o.has(2) else x.dtype)
     if x.dtype == "uint8":
         name = _signed(o, x, found)
