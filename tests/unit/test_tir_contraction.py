@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edgebuild.kernels import specs, tir
 from edgebuild.kernels.specs import Window
@@ -267,3 +269,30 @@ class _NoWeights:
 
     def position(self, vectors: int) -> int:
         raise AssertionError(vectors)
+
+
+def test_groups_of_any_number_of_channels(tmp_path: Path) -> None:
+    """Groups begin at odd channels, where constants in even and odd halves have no vector."""
+    window = Window(kernel=(1, 1))
+    many = [conv((3, 3), (4, 2 * per), window, dtype="int8", groups=2) for per in (1, 3, 6, 7, 13)]
+    h.check(tmp_path, many)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_tails_of_any_size(tmp_path: Path, dtype: str) -> None:
+    """The last channels, fewer than a vector, with another input in the epilogue."""
+    window = Window(kernel=(1, 1))
+    many = [
+        conv((2, 3), (5, channels), window, dtype=dtype, residual=dtype == "int8")
+        for channels in range(1, 36)
+    ]
+    h.check(tmp_path, many)
+
+
+@given(st.integers(1, 16), st.sampled_from([1, 2, 4, 8, 16]))
+def test_a_tail_is_covered_once(count: int, native: int) -> None:
+    parts = frame.covers(count, 16, native)
+    assert [i for first, _, exist in parts for i in range(first, first + exist)] == [*range(count)]
+    assert all(exist <= lanes <= 16 for _, lanes, exist in parts)
+    registers = sum(max(1, lanes // native) for _, lanes, _ in parts)
+    assert registers <= sum(max(1, piece // native) for piece in frame.pieces(count, 32))

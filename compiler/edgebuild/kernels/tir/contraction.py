@@ -29,7 +29,7 @@ from edgebuild.kernels.tir.emit import (
     const,
     shuffle,
 )
-from edgebuild.kernels.tir.frame import Frame, pieces, store
+from edgebuild.kernels.tir.frame import Frame, covers, store
 from edgebuild.kernels.tir.matrices import Matrices
 from edgebuild.kernels.tir.products import Form, Steps
 from edgebuild.kernels.tir.scalars import Point, Programs
@@ -348,17 +348,15 @@ class Tile(Sums):
     def _finish(
         self, value: object, point: tuple[Index, ...], at: Index, channel: Index, valid: int
     ) -> None:
-        """Epilogue and store; a tail goes out in vectors of powers of two."""
+        """Epilogue and store. Channels of one group of many may begin anywhere."""
         w, lanes = self._frame.w, self._cut.lanes
-        sizes = [lanes] if valid == lanes else pieces(valid, lanes)
-        first = 0
-        for size in sizes:
+        alone = self._programs.channels == self._cut.channels
+        even = alone or self._cut.channels % 2 == 0
+        for first, size, exist in covers(valid, lanes, self._frame.isa.lanes if alone else 1):
             part = value
             if size != lanes:
                 part = w.let(shuffle([value], list(range(first, first + size))))
             place = w.let_index(channel + first)
-            done = self._programs.run(
-                Point(coordinates=(*point, place), lanes=size), part, skip=self._skip
-            )
-            store(self._frame.output, at + place, done)
-            first += size
+            where = Point(coordinates=(*point, place), lanes=size, valid=exist, even=even)
+            done = self._programs.run(where, part, skip=self._skip)
+            store(self._frame.output, at + place, done, range(exist))

@@ -177,13 +177,14 @@ class Rows:
         def body(i: Index, lanes: int) -> None:
             c = w.let_index(self._first + i)
             sums = self._sums(base, top, left, x, count, c, lanes)
+            is_even = not isinstance(i, int) or i % 2 == 0
             for m in range(count):
-                point = Point(coordinates=(number, y, x + m, c), lanes=lanes)
+                point = Point(coordinates=(number, y, x + m, c), lanes=lanes, even=is_even)
                 skip = 0 if self.weights.bias is None else 1
                 done = self.programs.run(point, w.let(sums.get(m)), skip=skip)
                 store(self.frame.output, place + (c + m * spec.output[3]), done)
 
-        along(w, self.channels, self.lanes, body)
+        along(w, self.channels, self.lanes, body, twice=self.frame.kernel.over is None)
 
     def _sums(
         self, base: Index, top: Index, left: Index, x: Index, count: int, c: Index, lanes: int

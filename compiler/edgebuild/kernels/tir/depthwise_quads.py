@@ -20,7 +20,7 @@ from edgebuild.kernels.specs import Depthwise2d
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
 from edgebuild.kernels.tir.emit import Expr, Index, Registers, cast, const, index, shuffle
-from edgebuild.kernels.tir.frame import Build, Frame, divided, even, pieces, store
+from edgebuild.kernels.tir.frame import Build, Frame, divided, even, store
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.products import Form, Steps
 from edgebuild.kernels.tir.scalars import Point
@@ -269,16 +269,12 @@ class Tiles:
     def _finish(
         self, value: Expr, point: tuple[Index, ...], place: Expr, channel: Index, valid: int
     ) -> None:
-        w, lanes, first = self.frame.w, self.how.lanes, self.how.lanes - valid
-        value = w.let(value)
-        for size in [lanes] if valid == lanes else pieces(valid, lanes):
-            part = value
-            if size != lanes:
-                part = w.let(shuffle([value], list(range(first, first + size))))
-            where = w.let_index(channel + first)
-            done = self.programs.run(
-                Point(coordinates=(*point, where), lanes=size), part,
-                skip=0 if self.bias is None else 1,
-            )  # fmt: skip
-            store(self.frame.output, place * self.spec.output[3] + where, done)
-            first += size
+        """What is not new is only written again where nobody reads what was there before."""
+        w, lanes = self.frame.w, self.how.lanes
+        is_even = not isinstance(channel, int) or channel % 2 == 0
+        where = Point(coordinates=(*point, channel), lanes=lanes, even=is_even)
+        done = self.programs.run(where, w.let(value), skip=0 if self.bias is None else 1)
+        only = range(lanes if self.frame.kernel.over is None else valid)
+        only = range(lanes - len(only), lanes)
+        at = place * self.spec.output[3] + (channel + only.start)
+        store(self.frame.output, at, done, only)

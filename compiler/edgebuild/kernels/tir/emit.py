@@ -104,6 +104,21 @@ class Memory:
         self._writer.add(tirx.BufferStore(self.view(dtype), value, [where]))
 
 
+def load_first(
+    memory: Memory, at: Index, dtype: str, count: tuple[int, int], stride: int = 1
+) -> Expr:
+    """A vector of ``count[1]`` elements, of which the first ``count[0]`` exist."""
+    valid, lanes = count
+    if valid == lanes:
+        return memory.load(at, dtype, lanes, stride)
+    size = 1 << (valid.bit_length() - 1)
+    behind = valid - size
+    parts = [memory.load(at + first * stride, dtype, size, stride) for first in (0, behind)]
+    # the second part may begin within the first; what comes behind it repeats its last element
+    order = [i if i < size else min(i + size - behind, 2 * size - 1) for i in range(lanes)]
+    return shuffle(parts * -(-lanes // (2 * size)), order)
+
+
 class Registers:
     """A block of vectors that LLVM keeps in registers: every access has a constant index."""
 

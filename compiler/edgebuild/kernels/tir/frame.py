@@ -18,7 +18,15 @@ from tvm import tirx
 from edgebuild.kernels.program import Program
 from edgebuild.kernels.specs import Conv2d, Depthwise2d, Spec
 from edgebuild.kernels.tir.constants import ALIGNMENT, Array, Block
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, Writer, const, dtype_of
+from edgebuild.kernels.tir.emit import (
+    Expr,
+    Index,
+    Memory,
+    Writer,
+    const,
+    dtype_of,
+    shuffle,
+)  # fmt: skip
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.narrow import narrowed
 from edgebuild.kernels.tir.scalars import Programs
@@ -123,8 +131,28 @@ def pieces(count: int, lanes: int) -> list[int]:
     return [1 << p for p in range(lanes.bit_length() - 1, -1, -1) if count >> p & 1]
 
 
-def along(w: Writer, count: int, lanes: int, body: Callable[[Index, int], None]) -> None:
-    """Cover [0, count) with vectors: a loop of whole ones, then the tail in smaller ones."""
+def covers(count: int, lanes: int, native: int) -> list[tuple[int, int, int]]:
+    """``count`` <= ``lanes`` as (first, lanes, lanes that exist) of vectors: those that cost least.
+
+    The powers of two that it is made of, or the next one above, at least a register's ``native``.
+    """
+    parts = pieces(count, lanes) if count < lanes else [lanes]
+    above = max(1 << (count - 1).bit_length(), min(lanes, native))
+    if max(1, above // native) < sum(max(1, part // native) for part in parts):
+        return [(0, above, count)]
+    return [(sum(parts[:i]), part, part) for i, part in enumerate(parts)]
+
+
+def along(
+    w: Writer, count: int, lanes: int, body: Callable[[Index, int], None], *, twice: bool = False
+) -> None:
+    """Cover [0, count) with vectors: a loop of whole ones, then the tail in smaller ones.
+
+    ``twice``: it does no harm to do some elements twice. A tail then is one vector that begins
+    early enough to be whole.
+    """
+    if twice and count:
+        lanes = min(lanes, 1 << (count.bit_length() - 1))
     whole = count // lanes
     if whole == 1:
         body(0, lanes)
@@ -132,7 +160,11 @@ def along(w: Writer, count: int, lanes: int, body: Callable[[Index, int], None])
         with w.loop(0, whole, "v") as i:
             body(i * lanes, lanes)
     at = whole * lanes
-    for size in pieces(count - at, lanes):
+    tail = pieces(count - at, lanes)
+    if twice and len(tail) > 1:
+        body(count - lanes, lanes)
+        return
+    for size in tail:
         body(at, size)
         at += size
 
@@ -206,12 +238,20 @@ def task_axes(sizes: list[int], steps: list[list[int]]) -> tuple[list[int], list
     return [sizes[0] // cut, cut], [[s[0] * cut, s[0]] for s in steps]
 
 
-def store(memory: Memory, at: Index, value: Expr) -> None:
-    """Write a program's result; a bool is a byte of 0 or 1."""
+def store(memory: Memory, at: Index, value: Expr, only: range | None = None) -> None:
+    """Write a program's result, or some of its lanes; a bool is a byte of 0 or 1."""
     dtype, lanes = dtype_of(value)
     if dtype == "bool":
         value = tirx.Select(value, const(1, "int8", lanes), const(0, "int8", lanes))
-    memory.store(at, value)
+    if only is None or len(only) == lanes:
+        memory.store(at, value)
+        return
+    # apart from each other: a load that spans two stores waits until both are in the cache
+    first = only.start
+    for size in pieces(len(only), lanes):
+        part = shuffle([value], list(range(first, first + size)))
+        memory.store(at + (first - only.start), part)
+        first += size
 
 
 def unravel(w: Writer, number: Index, sizes: Sequence[int]) -> list[Index]:

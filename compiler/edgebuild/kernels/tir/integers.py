@@ -65,12 +65,12 @@ class Integers:
 
     def run(
         self, step: Step, value: Callable[[int], Expr], results: Mapping[int, Result],
-        channel: Index, lanes: int,
+        channel: Index, lanes: int, *, even: bool = True,
     ) -> Result:  # fmt: skip
         """One of STEPS at ``lanes`` neighbours; ``results`` are those of earlier steps."""
         numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))
         if step.function == "requantise":
-            return self._requantise(step, numbers, value, channel, lanes)
+            return self._requantise(step, numbers, value, channel, lanes, even=even)
         if step.function == "requantise_real":
             return self._requantise_real(step, numbers, value, channel, lanes)
         arguments = [(value(number), results.get(number)) for number in step.arguments]
@@ -194,8 +194,9 @@ class Integers:
         return get
 
     def _requantise(
-        self, step: Step, n: Numbers, value: Callable[[int], Expr], channel: Index, lanes: int
-    ) -> Result:
+        self, step: Step, n: Numbers, value: Callable[[int], Expr], channel: Index, lanes: int,
+        *, even: bool,
+    ) -> Result:  # fmt: skip
         """The multipliers are per channel (or one for all, repeated per channel here)."""
         w, (accumulator, multiplier, shift) = self._w, step.arguments
         limits = [int(n[limit]) - int(n["zero"]) for limit in ("lo", "hi")]
@@ -218,7 +219,7 @@ class Integers:
             return self._limited(z, n, lanes, lambda z: cast(z, "int32"))
         x = w.let(cast(value(accumulator), "int32"))
         right = n["known"] >= rounding.RIGHT
-        get = self._fetch(multiplier, shift, channel, lanes)
+        get = self._fetch(multiplier, shift, channel, lanes, even)
         return self._result(
             self._fixed.multiply(x, lanes, get, right=right), n, lanes, small=right
         )  # fmt: skip
@@ -261,29 +262,30 @@ class Integers:
 
         return get
 
-    def _fetch(self, multiplier: int, shift: int, channel: Index, lanes: int) -> Fetch:
-        """Vectors of a scale's constants; 64-bit ones in two halves where the core wants that."""
-        channels, split = self._domain[-1], self._fixed.split(lanes)
+    def _fetch(self, multiplier: int, shift: int, channel: Index, lanes: int, even: bool) -> Fetch:
+        """Vectors of a scale's constants; 64-bit ones in two halves where the core wants that.
+
+        ``even``: ``channel`` is. Zeros follow the last channel, up to a multiple of the lanes.
+        """
+        channels = self._domain[-1]
 
         def get(name: str) -> Expr:
-            halved = "." in name
-            group = lanes if split and halved else 1
-            plain = name.split(".", maxsplit=1)[0]
+            plain, _, half = name.partition(".")
+            if half and not even:
+                return self._w.let(shuffle([get(plain)], range(half == "odd", lanes, 2)))
+            group = max(lanes, _LANES)
 
             def make(constants: Constants) -> Array:
                 m, s = (
                     np.broadcast_to(constants[f"p{n}"].reshape(-1), (channels,)).astype(np.int64)
                     for n in (multiplier, shift)
                 )
-                whole = -(-channels // group) * group
-                values = np.pad(_field(m, s, plain), (0, whole - channels))
-                return values[int(name.endswith(".odd")) :: 2] if halved else values
+                values = np.pad(_field(m, s, plain), (0, -channels % group))
+                return values[int(half == "odd") :: 2] if half else values
 
-            count = -(-channels // group) * group // (2 if halved else 1)
-            key = f"{name}/{multiplier}/{shift}/{group if halved else 1}"
-            base = self._block.reserve(key, _kind(plain), count, make)
-            at = channel >> 1 if halved else channel  # a multiple of the lanes
-            width = lanes // 2 if halved else lanes
+            count = -(-channels // group) * group // (2 if half else 1)
+            base = self._block.reserve(f"{name}/{multiplier}/{shift}", _kind(plain), count, make)
+            at, width = (channel >> 1, lanes // 2) if half else (channel, lanes)
             return self._w.let(self._constants.load(base + at, _kind(plain), width))
 
         return get

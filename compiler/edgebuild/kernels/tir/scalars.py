@@ -15,7 +15,7 @@ import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels.program import FUNCTIONS, Operand, Program, Step
-from edgebuild.kernels.tir.constants import Block
+from edgebuild.kernels.tir.constants import ALIGNMENT, Block
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
@@ -25,6 +25,7 @@ from edgebuild.kernels.tir.emit import (
     const,
     dtype_of,
     llvm,
+    load_first,
     splat,
 )  # fmt: skip
 from edgebuild.kernels.tir.floats import UNARY, Floats
@@ -53,10 +54,16 @@ def offset(coordinates: Sequence[Index], strides: Sequence[int]) -> Index:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Point:
-    """``lanes`` neighbours from ``coordinates`` on, along the last axis of the domain."""
+    """``lanes`` neighbours from ``coordinates`` on, along the last axis of the domain.
+
+    ``valid``: so many of them exist, from a multiple of ``lanes`` on; results of the others do not
+    matter. ``even``: whether the last coordinate is an even number.
+    """
 
     coordinates: tuple[Index, ...]
     lanes: int
+    valid: int | None = None
+    even: bool = True
 
 
 class Programs:
@@ -89,6 +96,11 @@ class Programs:
             number = sources.index("accumulator") if "accumulator" in sources else -1
         readers = [s for s in self._program.steps[skip:] if number in s.arguments]
         return len(readers) == 1 and self._integers.doubles(readers[0])
+
+    @property
+    def channels(self) -> int:
+        """Extent of the domain's last axis."""
+        return self._domain[-1]
 
     def run(self, point: Point, accumulator: Expr | None = None, *, skip: int = 0) -> Expr:
         """The program's result: a vector of ``point.lanes``.
@@ -124,13 +136,21 @@ class Programs:
         at = base + offset(point.coordinates, strides)
         dtype = "int8" if operand.dtype == "bool" else operand.dtype
         if strides and strides[-1] != 0:
-            loaded = memory.load(at, dtype, point.lanes, strides[-1])
+            valid = point.valid
+            if valid is None or self._padded(operand, strides, point.lanes):
+                valid = point.lanes
+            loaded = load_first(memory, at, dtype, (valid, point.lanes), strides[-1])
         else:
             loaded = splat(memory.load(at, dtype), point.lanes)
         loaded = self._w.let(loaded)
         if operand.dtype != "bool":
             return loaded
         return self._w.let(tirx.NE(loaded, const(0, "int8", point.lanes)))
+
+    def _padded(self, operand: Operand, strides: Sequence[int], lanes: int) -> bool:
+        """Whether there is something behind the last channel: parts of a block are whole lines."""
+        fits = lanes * np.dtype(operand.dtype).itemsize <= ALIGNMENT
+        return operand.source == "constant" and fits and not any(strides[:-1])
 
     def _place(self, number: int, operand: Operand) -> tuple[Memory, int]:
         name = f"p{number}"
@@ -144,7 +164,9 @@ class Programs:
         self, step: Step, value: Callable[[int], Expr], results: Mapping[int, Result], point: Point
     ) -> Expr | Result:
         if step.function in STEPS:
-            return self._integers.run(step, value, results, point.coordinates[-1], point.lanes)
+            return self._integers.run(
+                step, value, results, point.coordinates[-1], point.lanes, even=point.even
+            )
         if step.function == "lookup":
             return self._lookup(step, value, point)
         numbers = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True))

@@ -200,11 +200,12 @@ class Winograd:
         c, depth, lanes = self.spec.input[3], self.plan.depth, frame.isa.lanes
         if depth == c and isinstance(low, int) and isinstance(high, int):
             first = low * c
-            along(frame.w, (high - low) * c, lanes, lambda i, n: body(first + i, first + i, n))
+            along(frame.w, (high - low) * c, lanes, lambda i, n: body(first + i, first + i, n),
+                  twice=True)  # fmt: skip
             return
         with frame.w.loop(low, high, "x") as x:
             there, here = frame.w.let(x * c), frame.w.let(x * depth)
-            along(frame.w, count, lanes, lambda i, n: body(there + i, here + i, n))
+            along(frame.w, count, lanes, lambda i, n: body(there + i, here + i, n), twice=True)
 
     def _zeros(self, frame: Frame, rows: Index, low: Index, high: Index) -> None:
         step = self.plan.width * self.plan.depth
@@ -269,7 +270,7 @@ class Winograd:
                 for j, value in enumerate(self.form.into(values, self._fma(frame, size))):
                     frame.scratch.store(target + j * tiles * c + at, value)
 
-            along(w, part[1], frame.isa.lanes, some)
+            along(w, part[1], frame.isa.lanes, some, twice=True)
 
     # ---- products ----
 
@@ -354,7 +355,7 @@ class Winograd:
                     done = programs.run(Point(coordinates=point, lanes=lanes), line[q])
                     store(frame.output, target + (r * width + q) * channels + (first + k), done)
 
-        along(w, block.channels, frame.isa.lanes, some)
+        along(w, block.channels, frame.isa.lanes, some, twice=self.kernel.over is None)
 
     def _fma(self, frame: Frame, lanes: int) -> Callable[[float, Expr, Expr], Expr]:
         w = frame.w
