@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from dataclasses import replace
@@ -72,6 +73,17 @@ def test_the_header_gives_quantisation(tmp_path: Path) -> None:
     assert f"#define EDGE_NET_INPUT_0_ZERO_POINT ({found.zero_point[0]})" in text
     scale = next(x for x in text.splitlines() if "INPUT_0_SCALE" in x).split()[-1]
     assert float.fromhex(scale.removesuffix("f")) == found.scale[0]
+
+
+def test_kernels_for_one_length_of_vectors_ask_for_it() -> None:
+    known = dataclasses.replace(source(small()), vector_bytes=32)
+    assert "#define EDGE_ERROR_VECTOR_LENGTH (-4)" in driver.header(known)
+    text = driver.driver(known)
+    body = text[text.index("int32_t edge_net_run(") :]
+    assert body.index("return -2") < body.index("vector_bytes() != 32) return -4")
+    assert body.index("return -4") < body.index("edge_net_k0(")
+    assert "vector" not in driver.driver(source(small())).lower()
+    assert "VECTOR" not in driver.header(source(small()))
 
 
 def test_the_driver_calls_kernels_in_order_and_checks_first() -> None:

@@ -23,6 +23,11 @@ from tests.unit import tir_helpers as h
         (h.cpu("aarch64", "cortex-a510", 128), 128, 32, "smmla", True),
         (h.cpu("aarch64", "neoverse-n2", 128, "-i8mm"), 128, 32, "sdot", True),
         (h.cpu("aarch64", "neoverse-n1", 128), 128, 32, "sdot", True),
+        (h.cpu("aarch64", "neoverse-v1", 128), 128, 32, "smmla", True),
+        (h.cpu("aarch64", "neoverse-v1", 256), 256, 32, "smmla", True),
+        (h.cpu("aarch64", "a64fx", 512), 512, 32, "smlal", True),
+        (h.cpu("aarch64", "cortex-a76", 256), 128, 32, "sdot", True),  # no SVE
+        (h.cpu("aarch64", "a64fx", 1024), 128, 32, "smlal", True),  # no such length
         (h.RV64, 0, 32, "pairs", True),
         (h.M4, 0, 32, "smlad", True),
         (h.WASM, 128, 16, "dot16", False),

@@ -21,6 +21,10 @@ ERRORS = {
     "EDGE_ERROR_ARENA_ALIGNMENT": (-2, "the arena is not aligned to 64 bytes"),
     "EDGE_ERROR_ARENA_SIZE": (-3, "the arena is too small"),
 }
+#: Only of kernels that take the length of a vector for granted.
+LENGTH_ERROR = {
+    "EDGE_ERROR_VECTOR_LENGTH": (-4, "the processor's vectors have not the length of the kernels'"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +37,13 @@ class Source:
     plan: MemoryPlan
     pool_offsets: dict[str, int]  # constants that kernels read as inputs
     cpu: Cpu
+    vector_bytes: int = 0  # of SVE's registers, where kernels take it for granted
 
 
 def header(source: Source) -> str:
     """``<name>.h``: sizes, shapes and quantisation as constants, and the two functions."""
     name, lowered = source.name, source.lowered
+    errors = {**ERRORS, **LENGTH_ERROR} if source.vector_bytes else ERRORS
     guard = f"EDGE_{name.upper()}_H"
     lines = [
         "/* SPDX-License-Identifier: Apache-2.0 */",
@@ -49,7 +55,7 @@ def header(source: Source) -> str:
         *_describe(name, "INPUT", [lowered.values[n] for n in lowered.graph.inputs], lowered),
         *_describe(name, "OUTPUT", [lowered.values[n] for n in lowered.graph.outputs], lowered),
         "", "/* What a run may return beside 0. */",
-        *(f"#define {key} ({number}) /* {text} */" for key, (number, text) in ERRORS.items()),
+        *(f"#define {key} ({number}) /* {text} */" for key, (number, text) in errors.items()),
         "", "/* Bytes of working memory for one run; align it to 64. */",
         f"size_t edge_{name}_arena_bytes(void);",
         "/* Run the model. Buffers hold the bytes given above and may not overlap. */",
@@ -105,6 +111,15 @@ void edge_profile_mark(int32_t operator_number);
 #endif
 """
 
+# cntb x0, by its number: the driver is compiled for the architecture's baseline
+_LENGTH = """
+static uint64_t vector_bytes(void) {
+  uint64_t bytes;
+  __asm__(".inst 0x0420e3e0\\n\\tmov %0, x0" : "=r"(bytes) : : "x0");
+  return bytes;
+}
+"""
+
 _PARALLEL = """
 __attribute__((weak)) void edge_parallel(void (*function)(void *, int32_t, int32_t), void *context,
                                          int32_t count, int32_t grain, int32_t more);
@@ -125,6 +140,7 @@ def driver(source: Source) -> str:
     parts = [_PROLOGUE, f"extern const uint8_t edge_{name}_constants[];\n"]
     parts[1] = f'__attribute__((visibility("hidden"))) {parts[1]}'
     parts += _declarations(source)
+    parts += [_LENGTH] if source.vector_bytes else []
     if split:
         parts.append(_PARALLEL)
         parts += [_wrapper(symbol, count) for symbol, count in _wrappers(source, split).items()]
@@ -201,9 +217,11 @@ def _checks(source: Source) -> list[str]:
     pointers += [f"!outputs[{i}]" for i in range(len(graph.outputs))]
     if source.plan.arena_bytes:
         pointers.append("!arena")
+    length = f"  if (vector_bytes() != {source.vector_bytes}) return -4;"
     return [
         f"  if (!inputs || !outputs || {' || '.join(pointers)}) return -1;",
         "  if ((uintptr_t)arena & 63) return -2;",
+        *([length] if source.vector_bytes else []),
     ]
 
 

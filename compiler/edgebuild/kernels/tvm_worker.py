@@ -42,6 +42,8 @@ def decode_cpu(data: bytes) -> Cpu:
 
 def work(action: str, model: Path, out: Path, name: str, cpu: Cpu) -> None:
     """Compile ``model`` into ``out``, or only plan it."""
+    from edgebuild.kernels import tir
+
     lowered = optimise(importer.load(model, name))
     pool = ConstantPool()
     arrangement = arrange(lowered, cpu)
@@ -54,6 +56,7 @@ def work(action: str, model: Path, out: Path, name: str, cpu: Cpu) -> None:
         plan=planner.plan(lowered, total_scratch(codes), arrangement),
         pool_offsets=inputs,
         cpu=cpu,
+        vector_bytes=tir.vector_bytes(cpu),
     )
     (out / f"{name}.card.json").write_bytes(card.encode(card.card(source, pool.size, 0)))
     if action == "compile":

@@ -36,7 +36,11 @@ class Cpu:
     clock_mhz: int = field(metadata=doc("Sustained clock, in MHz."))
     cache: Cache = field(metadata=doc("Cache sizes."))
     vector_bits: int = field(
-        default=0, metadata=doc("Width of a vector register in bits; 0 for none.")
+        default=0,
+        metadata=doc(
+            "Width of a vector register in bits; 0 for none. On aarch64, 256 and 512 are the exact "
+            "length of SVE's."
+        ),
     )
     macs_per_cycle_f32: float = field(
         metadata=doc("Peak float32 multiply-adds of one core in one cycle.")

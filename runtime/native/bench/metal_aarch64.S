@@ -13,6 +13,13 @@ metal_start:
     orr x0, x0, #(3 << 16)
     msr cpacr_el1, x0
     isb
+    mrs x0, id_aa64pfr0_el1
+    ubfx x0, x0, #32, #4
+    cbz x0, 2f
+    mov x0, #15                     /* ZCR_EL1.LEN: vectors as long as the core has them */
+    msr s3_0_c1_c2_0, x0
+    isb
+2:
 
     ldr x0, =0x000000000000ff00     /* MAIR: 0 device-nGnRnE, 1 normal write-back */
     msr mair_el1, x0

@@ -59,6 +59,12 @@ def kernel(
     return build.kernel()
 
 
+def vector_bytes(cpu: Cpu) -> int:
+    """The length of a vector register that code for ``cpu`` takes for granted; 0 for none."""
+    core = isa.of(cpu)
+    return core.vector_bits // 8 if core.scalable else 0
+
+
 def rewrites(spec: specs.Spec, cpu: Cpu) -> bool:
     """Whether the kernel may copy what it reads of its input before it writes in its place.
 
@@ -90,4 +96,4 @@ def module_of(functions: Sequence[Any], cpu: Cpu) -> Any:
     return tvm.get_global_func("target.build.llvm")(tvm.IRModule(named), isa.target(cpu))
 
 
-__all__ = ["Kernel", "Phase", "compile", "kernel", "module_of", "rewrites"]
+__all__ = ["Kernel", "Phase", "compile", "kernel", "module_of", "rewrites", "vector_bytes"]

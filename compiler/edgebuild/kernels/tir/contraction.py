@@ -32,6 +32,7 @@ from edgebuild.kernels.tir.emit import (
 from edgebuild.kernels.tir.frame import Frame, covers, store
 from edgebuild.kernels.tir.matrices import Matrices
 from edgebuild.kernels.tir.products import Form, Steps
+from edgebuild.kernels.tir.scalable import Scalable
 from edgebuild.kernels.tir.scalars import Point, Programs
 from edgebuild.kernels.tir.tile_shape import Split
 
@@ -172,13 +173,20 @@ def _ordered(block: Array, how: Form) -> Array:
     return block.transpose((2, 3, 0, 4, 1) if how.halves else (2, 3, 0, 1, 4))
 
 
+def _kind(how: Form) -> type[Steps]:
+    """What emits the steps of a form."""
+    if how.scalable:
+        return Scalable
+    return Matrices if how.rows > 1 else Steps
+
+
 class Sums:
     """Emits the sums of tiles: the walk over the contracted axis."""
 
     def __init__(self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right) -> None:
         self._frame, self._form, self._walk = frame, how, walk
         self._cut, self._weights = cut, weights
-        self._steps = (Matrices if how.rows > 1 else Steps)(frame.w, frame.isa, how)
+        self._steps = _kind(how)(frame.w, frame.isa, how)
 
     def sums(
         self, left: Memory, rows: Rows, weights: Index, start: Index, vectors: int

@@ -29,6 +29,9 @@ _TRIPLES = {
 
 NARROW = ("armv7e-m", "wasm32")
 
+#: Lengths of SVE registers, in bits, that kernels are written for; with 128 NEON does as much.
+FIXED = (256, 512)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Isa:
@@ -52,6 +55,11 @@ class Isa:
         return self.arch in NARROW
 
     @property
+    def scalable(self) -> bool:
+        """Whether vectors are SVE's, whose length the code then takes for granted."""
+        return self.arch == "aarch64" and self.vector_bits in FIXED
+
+    @property
     def lanes(self) -> int:
         """32-bit lanes of one vector register; 1 without a vector unit."""
         return max(1, self.vector_bits // 32)
@@ -70,6 +78,10 @@ def target(cpu: Cpu) -> Any:
     }  # fmt: skip
     if cpu.arch == "riscv64":
         description["mabi"] = "lp64d"
+    if cpu.arch == "aarch64" and cpu.vector_bits in FIXED:
+        description["cl-opt"] = [
+            f"-aarch64-sve-vector-bits-{end}:uint={cpu.vector_bits}" for end in ("min", "max")
+        ]
     if cpu.arch in NARROW:
         description["vector-width"] = 128  # what TVM takes anyway, with a warning
     return tvm.target.Target(description)
@@ -104,7 +116,7 @@ _IN_ORDER = ("cortex-a34", "cortex-a35", "cortex-a53", "cortex-a55", "cortex-a51
 
 _ASKED = (
     "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
-    "avx512vbmi", "avxvnni", "neon", "dotprod", "i8mm", "d", "v", "simd128",
+    "avx512vbmi", "avxvnni", "neon", "dotprod", "i8mm", "sve", "d", "v", "simd128",
 )  # fmt: skip
 
 
@@ -124,7 +136,7 @@ def _vector_bits(cpu: Cpu, has: frozenset[str]) -> int:
         wide = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= has
         most = 512 if wide else 256 if "avx2" in has else 128
     elif cpu.arch == "aarch64":
-        most = 128
+        most = cpu.vector_bits if "sve" in has and cpu.vector_bits in FIXED else 128
     elif cpu.arch == "wasm32":
         most = 128 if "simd128" in has else 0
     else:

@@ -39,6 +39,7 @@ class Form:
     summed: bool = False  # two products are summed in 16 bits before they are in 32
     rows: int = 1  # of the left side in one operand, whose sums share an accumulator
     spare: int = 0  # registers beside the sums and the left operands of a form of many rows
+    scalable: bool = False  # SVE's products by element; see scalable.py
     halves: bool = False  # operands are words of two 16-bit numbers; weights [step][group][lane]
 
     @property
@@ -90,7 +91,7 @@ def form(
     """
     if dtype == "float32":
         block = 4 if isa.arch == "aarch64" else 1
-        return Form(group=1, lanes=isa.lanes, source="float32", block=block)
+        return Form(group=1, lanes=isa.lanes, source="float32", block=block, scalable=isa.scalable)
     found = _FORMS[isa.products]
     if isa.products == "smlal" and symmetric:
         found = _SUMMED

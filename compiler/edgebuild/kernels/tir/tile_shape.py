@@ -15,6 +15,9 @@ from edgebuild.kernels.tir.products import Form
 #: Of the 14 registers that Thumb has, those that a tile of words may fill.
 WORDS = 10
 
+#: Registers that SVE's products by element can name, less one for what comes next.
+NAMED = 7
+
 #: Vectors of a block at most; more would make its code longer than what they save.
 WIDEST = 8
 
@@ -100,7 +103,7 @@ def rows_of(isa: Isa, how: Form, vectors: int, rows: int) -> int:
     cost = _cost(isa, how)
     held = registers(isa, how) - vectors * cost - _spare(isa, how)
     each = vectors * cost + (1 if how.block > 1 else 0)
-    return even(rows, held // each)
+    return even(rows, min(held // each, NAMED) if how.scalable else held // each)
 
 
 def matrix_rows(isa: Isa, how: Form, vectors: int, rows: int) -> int:
