@@ -29,6 +29,7 @@ def x86(flags: str) -> Processor:
         (f"{V3} avx_vnni avx512_vnni", "x86-64-v3", ("+avxvnni",), 256, 16, 64),
         (V4, "x86-64-v4", (), 512, 32, 64),
         (f"{V4} avx_vnni avx512_vnni", "x86-64-v4", ("+avx512vnni", "+avxvnni"), 512, 32, 128),
+        (f"{V4} avx512vbmi", "x86-64-v4", ("+avx512vbmi",), 512, 32, 64),
     ],
 )
 def test_x86_levels(flags, model, features, bits, f32, int8):

@@ -88,3 +88,17 @@ def test_the_upper_half_and_two_halvings_are_the_reference() -> None:
         assert (np.abs(y) < 1 << 31).all()
         y = (((y + (y >> 31)) >> known.before) + 1) >> 1
         assert np.array_equal(y, rounding.multiply(x, m, shift))
+
+
+@pytest.mark.parametrize("size", [1, 3, 16, 64, 70, 129])
+def test_tables_of_all_bytes(tmp_path: Path, size: int) -> None:
+    """Every index, by loads or by a permutation of registers."""
+    table = h.operand((256,), "int8", "constant")
+    spec = h.elementwise((size, 4), [h.operand((size, 4), "int8"), table],
+                         h.step("lookup", (0, 1), dtype="int8"))  # fmt: skip
+    bytes_ = np.random.default_rng(1).permutation(256).astype(np.uint8).view(np.int8)
+    x = np.resize(np.arange(-128, 128), (size, 4)).astype(np.int8)
+    for target in h.runnable():
+        compiled = h.Compiled(tmp_path, [spec], target)
+        found = compiled.run(0, [x, bytes_])
+        assert np.array_equal(found.reshape(size, 4), bytes_[x.astype(int) + 128])

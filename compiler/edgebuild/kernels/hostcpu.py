@@ -19,7 +19,9 @@ V4 = V3 | {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 X86_LEVELS = (("x86-64-v4", V4, 512), ("x86-64-v3", V3, 256), ("x86-64-v2", V2, 128))
 
 # Linux flag -> LLVM feature
-X86_FEATURES = {"avx512_vnni": "+avx512vnni", "avx_vnni": "+avxvnni"}
+X86_FEATURES = {
+    "avx512_vnni": "+avx512vnni", "avx512vbmi": "+avx512vbmi", "avx_vnni": "+avxvnni",
+}  # fmt: skip
 ARM_FEATURES = {"asimddp": "+dotprod", "i8mm": "+i8mm", "asimdhp": "+fullfp16", "sve": "+sve"}
 
 DEFAULT_CACHE = Cache(l1d_bytes=32 << 10, l2_bytes=256 << 10)
@@ -60,7 +62,8 @@ def _x86(facts: Mapping[str, str]) -> _Isa:
     # Two multiply-add units; without FMA one multiplication and one addition a cycle. A dot
     # product does four int8 products in each 32-bit lane, vpmaddwd two.
     f32 = bits / 32 * (2 if bits >= 256 else 1)
-    return model, features, bits, f32, f32 * (4 if features else 2)
+    dots = any(feature.endswith("vnni") for feature in features)
+    return model, features, bits, f32, f32 * (4 if dots else 2)
 
 
 def _arm(facts: Mapping[str, str]) -> _Isa:

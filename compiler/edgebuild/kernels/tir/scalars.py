@@ -15,6 +15,7 @@ import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels.program import FUNCTIONS, Operand, Program, Step
+from edgebuild.kernels.tir import bytetable
 from edgebuild.kernels.tir.constants import ALIGNMENT, Block
 from edgebuild.kernels.tir.emit import (
     Expr,
@@ -177,10 +178,12 @@ class Programs:
         return self._w.let(self._plain(step, numbers, arguments, point.lanes))
 
     def _lookup(self, step: Step, value: Callable[[int], Expr], point: Point) -> Expr:
-        """table[x + 128], one element at a time: no CPU here has a wide byte table."""
+        """table[x + 128]; one element at a time where the CPU has no wide byte table."""
         position, table = step.arguments
         memory, base = self._place(table, self._program.operands[table])
         dtype = self._program.operands[table].dtype
+        if dtype == "int8" and bytetable.fits(self._isa, point.lanes):
+            return bytetable.picked(self._w, memory, base, value(position), point.lanes)
         x = self._w.let(cast(value(position), "int64"))
         parts = []
         for lane in range(point.lanes):
