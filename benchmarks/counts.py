@@ -80,6 +80,18 @@ CORES: Mapping[str, Core] = {
         model="cortex-a76",
         changes={"macs_per_cycle_f32": 8.0, "macs_per_cycle_int8": 32.0},
     ),
+    "neoverse-n2": Core(
+        profile="rpi4",
+        qemu="neoverse-n2",
+        model="neoverse-n2",  # i8mm
+        changes={"macs_per_cycle_f32": 8.0, "macs_per_cycle_int8": 64.0},
+    ),
+    "neoverse-v1": Core(
+        profile="rpi4",
+        qemu="neoverse-v1",
+        model="neoverse-v1",  # i8mm and SVE
+        changes={"vector_bits": 256, "macs_per_cycle_f32": 16.0, "macs_per_cycle_int8": 128.0},
+    ),
     "x86-64-v3": Core(profile="x86_64", qemu="Haswell-v4", model="x86-64-v3"),
     "rv64gc": Core(profile="riscv64", qemu="rv64", model="generic-rv64", features=RV),
     "rv64gcv": Core(
