@@ -50,13 +50,10 @@ def _transpose_conv(o: TfliteOperator) -> None:
     assert weights.data is not None
     arranged = replace(weights, data=weights.data.transpose(1, 2, 0, 3))
     bias = o.constant(3) if o.has(3) else None
-    try:
-        value = enlarge.transposed(
-            o.builder, o.name(2), arranged, bias, (axes[0], axes[1]), o.output, o.source,
-            o.builder.tensors[o.output].quantisation,
-        )  # fmt: skip
-    except ValueError as error:
-        raise MODEL_MALFORMED(f"{o.kind}: {error}", where=o.source) from error
+    value = enlarge.transposed(
+        o.builder, o.name(2), arranged, bias, (axes[0], axes[1]), o.output, o.source,
+        o.builder.tensors[o.output].quantisation,
+    )  # fmt: skip
     _finish(o, value, fused_activation(o, 3))
 
 

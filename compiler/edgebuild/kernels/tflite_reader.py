@@ -111,7 +111,14 @@ def read(data: bytes, name: str, digest: str) -> Graph:
         if convert is None:
             raise unsupported(operator.kind, operator.source)
         before = len(builder.operators)
-        convert(operator)
+        try:
+            convert(operator)
+        except (
+            TypeError, ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError,
+        ) as error:  # fmt: skip
+            raise MODEL_MALFORMED(
+                f"{operator.kind}: {str(error)[:200]}", where=operator.source
+            ) from error
         builder.fold(before)  # half-float weights, for one, are constants that DEQUANTIZE widens
     return builder.finish(
         name,
