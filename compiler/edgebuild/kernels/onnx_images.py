@@ -226,6 +226,19 @@ def _resize(o: OnnxNode) -> None:
     o.give(value)
 
 
+def mirrored(o: OnnxNode, before: Sequence[int], after: Sequence[int]) -> None:
+    """Pad with what the image holds: its reflection, its edge, or its other side."""
+    modes = {"reflect": "reflect", "edge": "edge", "wrap": "wrap"}
+    mode, value, shape = modes[o.get("mode", "")], o.name(0), o.shape(0)
+    for axis, sides in enumerate(zip(before, after, strict=True)):
+        if any(sides):
+            if max(sides) > 1 << 16:
+                raise o.unsupported("by so much")
+            rows: NDArray[Any] = np.pad(np.arange(shape[axis]), sides, mode=mode)  # type: ignore[call-overload]
+            value = enlarge.picked(o.builder, value, axis, rows, o.outputs[0], o.source)
+    o.give(value)
+
+
 def _nearest(places: NDArray[np.float64], mode: str) -> NDArray[np.float64]:
     """Real positions as whole ones. Raises KeyError for a mode that is not known."""
     rounded = {

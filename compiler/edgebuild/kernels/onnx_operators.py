@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ONNX operators as graph operators, one small function each.
 
-Semantics: https://onnx.ai/onnx/operators/ for opsets 13 and newer.
+Semantics: https://onnx.ai/onnx/operators/ for opsets 13 and newer (``onnx_old``: before).
 """
 
 from __future__ import annotations
@@ -313,13 +313,16 @@ def _expand(o: OnnxNode) -> None:
 def _pad(o: OnnxNode) -> None:
     rank = len(o.shape(0))
     pads = o.integers(1) or []
-    if o.get("mode", "constant") != "constant" or min(pads, default=0) < 0:
-        raise o.unsupported("with another mode than constant")
+    if min(pads, default=0) < 0:
+        raise o.unsupported("that cuts")
     axes = o.integers(3) if o.has(3) else list(range(rank))
     before, after = [0] * rank, [0] * rank
     for number, axis in enumerate(axes or []):
         d = normal_axis(axis, rank)
         before[d], after[d] = pads[number], pads[number + len(axes or [])]
+    if o.get("mode", "constant") != "constant":
+        onnx_images.mirrored(o, before, after)
+        return
     value = float(o.constant(2).reshape(-1)[0]) if o.has(2) else 0.0
     o.result("pad", [o.name(0)], before=tuple(before), after=tuple(after), value=value)
 

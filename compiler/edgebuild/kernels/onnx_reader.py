@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""ONNX files as graphs: one file, opset 13 or newer, static shapes.
+"""ONNX files as graphs: one file, opset 7 or newer, static shapes.
 
 Constant expressions (the shape arithmetic that exporters leave behind) are computed while reading.
 """
@@ -28,7 +28,7 @@ from edgebuild.kernels import fold
 from edgebuild.kernels.builder import GraphBuilder
 from edgebuild.model.graph import DTYPES, Graph, Tensor
 
-OLDEST_OPSET = 13
+OLDEST_OPSET = 7
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ def _opset(model: onnx.ModelProto) -> int:
     if max(versions) < OLDEST_OPSET:
         raise ONNX_OPSET(
             f"the model uses opset {max(versions)}, the oldest read is {OLDEST_OPSET}",
-            hint="export again with opset 13 or newer, or convert it with onnx.version_converter",
+            hint="export again with opset 17, or convert it with onnx.version_converter",
         )
     return int(max(versions))
 
@@ -209,7 +209,9 @@ def _shape(builder: GraphBuilder, value: onnx.ValueInfoProto) -> list[int]:
             raise SHAPE_DYNAMIC(
                 f"axis {axis} of {value.name!r} is {dim.dim_param or 'unknown'}",
                 where=f"input {value.name!r}",
-                hint="export with fixed shapes; only a leading batch is fixed to 1 here",
+                hint="export with fixed shapes, or fix this one: python -m onnxruntime.tools."
+                f"make_dynamic_shape_fixed --dim_param {dim.dim_param or 'NAME'} --dim_value N "
+                "in.onnx out.onnx; only a leading batch is fixed to 1 here",
             )
         if not fixed:
             builder.notes.append("the batch size is fixed to 1")
@@ -226,7 +228,7 @@ def _output(builder: GraphBuilder, known: dict[str, str], name: str) -> str:
 def _convert(
     builder: GraphBuilder, proto: onnx.NodeProto, source: str, opset: int, known: dict[str, str]
 ) -> None:
-    from edgebuild.kernels.onnx_operators import CONVERTERS
+    from edgebuild.kernels import onnx_old
 
     node = OnnxNode(
         builder=builder,
@@ -238,7 +240,7 @@ def _convert(
         opset=opset,
         results=known,
     )
-    convert = CONVERTERS.get(node.kind)
+    convert = onnx_old.converter(node)
     if convert is None or proto.domain not in ("", "ai.onnx", "com.microsoft"):
         raise node.unsupported("has no kernel")
     if not node.outputs:
