@@ -22,8 +22,10 @@ from edgebuild.kernels.tir import (
     movement,
     normalise,
     pooling,
+    position_pairs,
     products,
     reduction,
+    words,
 )  # fmt: skip
 from edgebuild.kernels.tir.frame import Build, Kernel, Phase
 from edgebuild.model.profile import Cpu
@@ -75,6 +77,10 @@ def rewrites(spec: specs.Spec, cpu: Cpu) -> bool:
         return core.tight and depthwise.follows(spec)
     if not isinstance(spec, specs.Conv2d | specs.Dense):
         return False
+    if isinstance(spec, specs.Dense) and words.suits(core, spec.dtype, spec.m, spec.k):
+        return True
+    if isinstance(spec, specs.Conv2d) and position_pairs.suits(spec, core):
+        return True
     return core.tight or products.form(core, spec.dtype, symmetric=spec.symmetric).prepared
 
 

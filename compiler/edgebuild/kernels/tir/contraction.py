@@ -186,7 +186,7 @@ class Sums:
     def __init__(self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right) -> None:
         self._frame, self._form, self._walk = frame, how, walk
         self._cut, self._weights = cut, weights
-        self._steps = _kind(how)(frame.w, frame.isa, how)
+        self.steps = _kind(how)(frame.w, frame.isa, how)
 
     def sums(
         self, left: Memory, rows: Rows, weights: Index, start: Index, vectors: int
@@ -196,15 +196,15 @@ class Sums:
         count = bands * vectors * self._form.rows
         chains = 1 if count >= CHAINS else min(UNROLL, -(-CHAINS // count))
         chains = 1 if self._form.halves else min(chains, max(1, self._walk.steps))
-        dtype, lanes = self._steps.accumulator
+        dtype, lanes = self.steps.accumulator
         sums = w.registers(dtype, lanes, count * chains, "sum")
         for band in range(bands):
             for v in range(vectors):
-                starts = self._steps.start(partial(self._start, start, v))
+                starts = self.steps.start(partial(self._start, start, v))
                 for part, first in enumerate(starts):
                     sums.set((band * vectors + v) * self._form.rows + part, first)
         for extra in range(count, count * chains):
-            sums.set(extra, self._steps.zero())
+            sums.set(extra, self.steps.zero())
         self._walk_positions(left, rows, weights, vectors, sums, chains)
         for chain in range(1, chains):
             for i in range(count):
@@ -216,7 +216,7 @@ class Sums:
         band, row = divmod(m, self._form.rows)
         at = (band * vectors + v) * self._form.rows
         found = [sums.get(at + i) for i in range(self._form.rows)]
-        return self._steps.result(found, row, self._start(start, v))
+        return self.steps.result(found, row, self._start(start, v))
 
     def _start(self, start: Index, v: int) -> object:
         if self._weights.start_at is None:
@@ -237,9 +237,9 @@ class Sums:
                     shift, number = shift + k * stride, number + k
             moved = replace(rows, first=w.let_index(rows.first + shift))
             at = w.let_index(weights + number * self._weights.position(vectors))
-            self._run(left, moved, at, vectors, sums, chains)
+            self.run(left, moved, at, vectors, sums, chains)
 
-    def _run(
+    def run(
         self, left: Memory, rows: Rows, weights: Index, vectors: int,
         sums: Registers, chains: int,
     ) -> None:  # fmt: skip
@@ -256,7 +256,7 @@ class Sums:
             bands = [places[m : m + f.rows] for m in range(0, rows.count, f.rows)]
             block = w.let_index(weights + first * size)
             together, length = f.block > 1, count * f.group - short
-            lefts = [self._steps.left(left, band, length) for band in bands] if together else []
+            lefts = [self.steps.left(left, band, length) for band in bands] if together else []
             for step in range(count):
                 apart = vectors * f.rows
                 chain = step % chains * len(bands) * apart
@@ -267,7 +267,7 @@ class Sums:
                 loaded = list(rights)
                 for m, band in enumerate(bands):
                     # loaded just before its use: LLVM keeps the order where registers are short
-                    a = lefts[m][step] if together else self._steps.left(
+                    a = lefts[m][step] if together else self.steps.left(
                         left, [band[0] + step * f.group], f.group)[0]  # fmt: skip
                     self._add(sums, chain + m * apart, [a], loaded, apart)
 
@@ -284,7 +284,7 @@ class Sums:
         memory, f = self._weights.memory or self._frame.constants, self._form
         for n in range(vectors * f.rows):
             place = at + n * (f.lanes * f.group // f.rows)
-            yield self._steps.right(memory, place, self._weights.dtype)
+            yield self.steps.right(memory, place, self._weights.dtype)
 
     def _add(
         self, sums: Registers, first: int, lefts: list[Expr], rights: Iterable[Expr], apart: int
@@ -293,7 +293,7 @@ class Sums:
         for n, b in enumerate(rights):
             for m, a in enumerate(lefts):
                 i = first + m * apart + n
-                sums.set(i, self._steps.add(sums.get(i), a, b))
+                sums.set(i, self.steps.add(sums.get(i), a, b))
 
     def steps_written_out(self, rows: Rows, vectors: int) -> int:
         """Of the innermost loop; one without vectors, where LLVM would load ahead, and spill.

@@ -9,13 +9,13 @@ matrix product over all positions, and so is a dense layer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d, Dense, Window
-from edgebuild.kernels.tir import winograd_rule
+from edgebuild.kernels.tir import position_pairs, winograd_rule, words
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
     Rows,
@@ -87,6 +87,17 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
         output: tuple[int, int, int, int] = (1, 1, pixels, spec.output[3])
     else:
         shape, output = spec.input, spec.output
+    if flat and words.suits(kernel.isa, spec.dtype, output[2], spec.input[3]):
+        at = replace(spec, input=shape, output=output)
+        words.Words(at, kernel, domain, _flat_strides(steps, domain)).build()
+        return
+    if how.real and position_pairs.suits(spec, kernel.isa):
+        at = replace(spec, input=shape, output=output)
+        tile = position_pairs.plan(at, kernel, flat=flat)
+        if tile is not None:
+            strides = _flat_strides(steps, domain) if flat else None
+            position_pairs.Pairs(at, kernel, tile, domain, strides).build()
+            return
     size = (shape[1], shape[2]) if flat else (window_reach(spec, 0), window_reach(spec, 1))
     walk = _walk(spec, how, size[1])
     copy = None
@@ -125,9 +136,11 @@ def _natural(spec: Conv2d, walk: Walk, constants: Constants) -> Array:
     return constants["weights"].reshape(spec.output[3], walk.positions, walk.run)
 
 
-def _joined(steps: list[tuple[int, ...]], domain: tuple[int, ...]) -> list[tuple[int, int]]:
+def _flat_strides(
+    steps: list[tuple[int, ...]], domain: tuple[int, ...]
+) -> dict[int, tuple[int, ...]]:
     """Strides over (position, channel): all positions of a flat image are one axis."""
-    return [(max((*s[:-1], 0)) and domain[-1], s[-1]) for s in steps]
+    return {n: (max((*s[:-1], 0)) and domain[-1], s[-1]) for n, s in enumerate(steps)}
 
 
 class Convolution:
@@ -139,8 +152,7 @@ class Convolution:
     ) -> None:  # fmt: skip
         self.spec, self.kernel, self.how, self.walk, self.g = spec, kernel, how, walk, g
         self.domain = domain
-        flat: dict[int, tuple[int, ...]] = dict(enumerate(_joined(steps, domain)))
-        self.strides = flat if len(domain) == 2 else None
+        self.strides = _flat_strides(steps, domain) if len(domain) == 2 else None
         channels = spec.output[3] // spec.groups
         self.cut = split(kernel.isa, how, channels, g.columns)
         self.rows = rows_of(kernel.isa, how, self.cut.vectors, max(1, g.columns))

@@ -9,14 +9,15 @@ in float32 where ``rounding.py`` proves it (with additions that round towards ze
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels import rounding
 from edgebuild.kernels.program import FUNCTIONS, Step
+from edgebuild.kernels.tir import double_lines
 from edgebuild.kernels.tir.constants import Array, Block, Constants
+from edgebuild.kernels.tir.double_lines import DoubleLines, Numbers, Result
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
@@ -36,19 +37,6 @@ from edgebuild.kernels.tir.isa import Isa
 _TOWARDS_ZERO = 11
 _LANES = 16
 
-Numbers = Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """A step's 8-bit result and its other forms."""
-
-    stored: Expr  # int8
-    centred: Callable[[], Expr]  # int32, without the zero
-    real: Callable[[], Expr]  # float32, without the zero
-    zero: int
-
-
 #: An argument as it is stored, and what else is known of it.
 Value = tuple[Expr, Result | None]
 
@@ -62,6 +50,7 @@ class Integers:
         self._w, self._isa, self._block, self._constants = writer, isa, block, constants
         self._domain = domain
         self._fixed = Fixed(writer, isa)
+        self._doubles = DoubleLines(writer, block, constants, domain)
 
     def run(
         self, step: Step, value: Callable[[int], Expr], results: Mapping[int, Result],
@@ -207,60 +196,15 @@ class Integers:
                 key, lambda c: rounding.line(c[names[0]], c[names[1]], *limits), channel
             )
             return self._line(w.let(cast(value(accumulator), "int32")), n, lanes, get)
-        if self.doubles(step):
+        if double_lines.suits(self._isa, step):
             names = (f"p{multiplier}", f"p{shift}")
-            line = self._fetch_double(
-                key, lambda c: rounding.double_line(c[names[0]], c[names[1]], *limits),
-                channel, lanes,
-            )  # fmt: skip
-            x = w.let(cast(value(accumulator), "float64"))
-            start = w.let(llvm("float64", lanes, "llvm.copysign", line("half"), x))
-            z = w.let(llvm("float64", lanes, "llvm.fma", x, line("slope"), start))
-            return self._limited(z, n, lanes, lambda z: cast(z, "int32"))
+            return self._doubles.line(value(accumulator), n, lanes, channel, names)
         x = w.let(cast(value(accumulator), "int32"))
         right = n["known"] >= rounding.RIGHT
         get = self._fetch(multiplier, shift, channel, lanes, even)
         return self._result(
             self._fixed.multiply(x, lanes, get, right=right), n, lanes, small=right
         )  # fmt: skip
-
-    def doubles(self, step: Step) -> bool:
-        """Whether ``step`` requantises in double, and best has its input so."""
-        if not self._isa.doubles or self._isa.vector_bits:
-            return False
-        known = dict(zip(FUNCTIONS[step.function][1], step.numbers, strict=True)).get("known", 0)
-        least = {"requantise": rounding.LINE, "requantise_real": rounding.RIGHT}
-        return known >= least.get(step.function, rounding.LINE + 1)
-
-    def _limited(self, z: Expr, n: Numbers, lanes: int, whole: Callable[[Expr], Expr]) -> Result:
-        """``z``: doubles that ``whole`` makes integers of; a double has its limits for less."""
-        w, zero = self._w, int(n["zero"])
-        for limit, name in (("lo", "llvm.maxnum"), ("hi", "llvm.minnum")):
-            number = const(n[limit] - zero, "float64", lanes)
-            z = w.let(llvm("float64", lanes, name, z, number))
-        y = w.let(cast(whole(z), "int32"))
-        return Result(
-            stored=self._cut(y, zero, lanes), centred=lambda: y,
-            real=lambda: w.let(cast(y, "float32")), zero=zero,
-        )  # fmt: skip
-
-    def _fetch_double(
-        self, key: str, make: Callable[[Constants], rounding.DoubleLine | None], channel: Index,
-        lanes: int,
-    ) -> Fetch:  # fmt: skip
-        """Vectors of the constants of a line in double."""
-
-        def get(name: str) -> Expr:
-            def values(constants: Constants) -> Array:
-                found = make(constants)
-                if found is None:
-                    raise ValueError("a line was promised that does not exist")
-                return np.broadcast_to(getattr(found, name), (self._domain[-1],))
-
-            base = self._block.reserve(f"{name}/{key}", "float64", self._domain[-1], values)
-            return self._w.let(self._constants.load(base + channel, "float64", lanes))
-
-        return get
 
     def _fetch(self, multiplier: int, shift: int, channel: Index, lanes: int, even: bool) -> Fetch:
         """Vectors of a scale's constants; 64-bit ones in two halves where the core wants that.
@@ -296,9 +240,8 @@ class Integers:
         """In double, as LiteRT's dense kernel: the limits are whole, so they may come first."""
         w, zero, scale_at = self._w, int(n["zero"]), step.arguments[1]
         lo, hi = int(n["lo"]) - zero, int(n["hi"]) - zero
-        if self.doubles(step):
-            x = w.let(w.let(cast(value(step.arguments[0]), "float64")) * value(scale_at))
-            return self._limited(x, n, lanes, lambda x: llvm("int64", lanes, "llvm.lround", x))
+        if double_lines.suits(self._isa, step):
+            return self._doubles.real(value(step.arguments[0]), value(scale_at), n, lanes)
         whole = w.let(cast(value(step.arguments[0]), "int32"))
         if self._has_line(n, lanes):
             get = self._fetch_line(

@@ -92,7 +92,8 @@ def _features(cpu: Cpu) -> tuple[str, ...]:
     wide = ("-prefer-256-bit",) if cpu.arch == "x86_64" and cpu.vector_bits >= 512 else ()
     # LLVM gives these cores the largest floating-point unit; the profile says which one is there
     bare = ("-fpregs",) if cpu.arch == "armv7e-m" else ()
-    return (*bare, *cpu.features, *wide)
+    calm = ("+disable-latency-sched-heuristic",) if cpu.arch == "riscv64" else ()
+    return (*bare, *cpu.features, *wide, *calm)
 
 
 def of(cpu: Cpu) -> Isa:

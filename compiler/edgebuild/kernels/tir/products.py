@@ -40,6 +40,7 @@ class Form:
     rows: int = 1  # of the left side in one operand, whose sums share an accumulator
     spare: int = 0  # registers beside the sums and the left operands of a form of many rows
     scalable: bool = False  # SVE's products by element; see scalable.py
+    positions: bool = False  # the left side is of pairs of positions, as doubles
     halves: bool = False  # operands are words of two 16-bit numbers; weights [step][group][lane]
 
     @property
@@ -67,6 +68,8 @@ _FORMS = {
 
 _SUMMED = Form(group=4, lanes=4, source="int8", summed=True)
 _REAL = Form(group=1, lanes=2, source="int8", paired=True, real=True)
+#: Two positions, not two outputs, share a double: see ``position_pairs.py``.
+POSITIONS = Form(group=1, lanes=1, source="float64", paired=True, real=True, positions=True)
 _SINGLE = Form(group=1, lanes=1, source="int8")
 
 #: Bits of the lower one of two sums in a double: up to DEEPEST products of 2**14 fit, with a sign.
@@ -157,6 +160,8 @@ class Steps:
         f = self._form
         if f.halves:
             return self._halves(memory, at)
+        if f.positions:
+            return self._w.let(cast(memory.load(at, dtype), "float64"), "b")
         if f.paired:
             low, high = (cast(memory.load(at + i, dtype), "int64") for i in (0, 1))
             both = self._w.let(low + (high << const(self._apart, "int64")), "b")
@@ -216,14 +221,17 @@ class Steps:
         """Bits between the two sums of a pair."""
         return LOWER if self._form.real else 32
 
-    def _real_result(self, both: Expr, start: Expr) -> Expr:
-        """The high sum is the nearest multiple: a number added and taken off rounds to it."""
+    def halves(self, both: Expr) -> tuple[Expr, Expr]:
+        """The low and the high sum of a double.
+
+        The high one is the nearest multiple: a number added and taken off rounds to it.
+        """
         w, scale = self._w, float(1 << LOWER)
         whole = const(1.5 * 2.0**52, "float64")
         high = w.let(llvm("float64", 1, "llvm.fma", both, const(1 / scale, "float64"), whole))
         high = w.let(high - whole)
         low = w.let(llvm("float64", 1, "llvm.fma", high, const(-scale, "float64"), both))
-        return w.let(w.let(shuffle([low, high], [0, 1])) + start)
+        return low, high
 
     @property
     def accumulator(self) -> tuple[str, int]:
@@ -251,7 +259,8 @@ class Steps:
         if not self._form.paired:
             return value
         if self._form.real:
-            return self._real_result(value, start)
+            both = shuffle(self.halves(value), [0, 1])
+            return self._w.let(self._w.let(both) + start)
         above = const(64 - self._apart, "int64")
         low = self._w.let((value << above) >> above)
         high = (value - low) >> const(self._apart, "int64")

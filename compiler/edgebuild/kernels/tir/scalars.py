@@ -15,8 +15,9 @@ import numpy as np
 from tvm import tirx
 
 from edgebuild.kernels.program import FUNCTIONS, Operand, Program, Step
-from edgebuild.kernels.tir import bytetable
+from edgebuild.kernels.tir import bytetable, double_lines
 from edgebuild.kernels.tir.constants import ALIGNMENT, Block
+from edgebuild.kernels.tir.double_lines import Result
 from edgebuild.kernels.tir.emit import (
     Expr,
     Index,
@@ -30,7 +31,7 @@ from edgebuild.kernels.tir.emit import (
     splat,
 )  # fmt: skip
 from edgebuild.kernels.tir.floats import UNARY, Floats
-from edgebuild.kernels.tir.integers import STEPS, Integers, Result
+from edgebuild.kernels.tir.integers import STEPS, Integers
 from edgebuild.kernels.tir.isa import Isa
 
 
@@ -96,7 +97,7 @@ class Programs:
             sources = [o.source for o in self._program.operands]
             number = sources.index("accumulator") if "accumulator" in sources else -1
         readers = [s for s in self._program.steps[skip:] if number in s.arguments]
-        return len(readers) == 1 and self._integers.doubles(readers[0])
+        return len(readers) == 1 and double_lines.suits(self._isa, readers[0])
 
     @property
     def channels(self) -> int:
