@@ -55,17 +55,19 @@ class Core:
         return dataclasses.replace(base, model=self.model, features=self.features, **self.changes)
 
 
-def micro(model: str, feature: str, ram_bytes: int, l1d_bytes: int) -> Core:
-    """An Armv7E-M microcontroller; its fast memory stands where others have a cache."""
+def micro(model: str, ram_bytes: int, l1d_bytes: int, *features: str) -> Core:
+    """An Arm microcontroller; its fast memory stands where others have a cache."""
+    vectors = "+mve.fp" in features
     cpu = Cpu(
-        arch="armv7e-m",
+        arch="armv8.1-m" if vectors else "armv7e-m",
         model=model,
-        features=(feature,),
+        features=features,
         cores=1,
         clock_mhz=100,
         cache=Cache(l1d_bytes=l1d_bytes, l2_bytes=ram_bytes, line_bytes=32),
-        macs_per_cycle_f32=0.5,
-        macs_per_cycle_int8=1.0,
+        vector_bits=128 if vectors else 0,
+        macs_per_cycle_f32=2.0 if vectors else 0.5,
+        macs_per_cycle_int8=8.0 if vectors else 1.0,
     )
     return Core(qemu=model, model=model, whole=cpu, system="qemu-system-arm")
 
@@ -101,8 +103,9 @@ CORES: Mapping[str, Core] = {
         features=(*RV, "+v"),
         changes={"vector_bits": 128, "macs_per_cycle_f32": 4.0, "macs_per_cycle_int8": 8.0},
     ),
-    "cortex-m4": micro("cortex-m4", "+vfp4d16sp", 256 << 10, 256 << 10),
-    "cortex-m7": micro("cortex-m7", "+fp-armv8d16", 512 << 10, 16 << 10),
+    "cortex-m4": micro("cortex-m4", 256 << 10, 256 << 10, "+vfp4d16sp"),
+    "cortex-m7": micro("cortex-m7", 512 << 10, 16 << 10, "+fp-armv8d16"),
+    "cortex-m55": micro("cortex-m55", 512 << 10, 32 << 10, "+mve.fp", "+fp-armv8d16"),
 }
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,10 +14,11 @@ import pytest
 from benchmarks import counts
 from edgebuild.errors import EdgebuildError
 from edgebuild.host import mirrors
-from edgebuild.kernels import bundle, check, disassembly, naming
+from edgebuild.kernels import bundle, check, disassembly, metal, naming
 from edgebuild.model.profile import Cache, Cpu
 from tests.flow import test_kernels_extremes as extremes
 from tests.flow.test_kernels_check import MODELS, made
+from tests.tools.one_operator import Case
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +28,6 @@ WASM = Cpu(
     macs_per_cycle_f32=4, macs_per_cycle_int8=8,
 )  # fmt: skip
 RUNNER = Path(__file__).parents[1] / "tools" / "wasi.mjs"
-BOARDS = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"}
 
 
 def processor(name: str) -> Cpu:
@@ -44,9 +45,10 @@ def emulator(name: str) -> list[str]:
         mirrors.mirrors(None)
     except EdgebuildError as error:
         pytest.skip(f"no mirror: {error.message}")
+    board = metal.MACHINES[processor(name).arch].boards[name]
     return [
-        *counts.emulator(counts.CORES[name]), "-M", BOARDS[name], "-cpu", name, "-nodefaults",
-        "-display", "none", "-serial", "stdio",
+        *counts.emulator(counts.CORES[name]), "-M", board,
+        "-cpu", name, "-nodefaults", "-display", "none", "-serial", "stdio",
         "-semihosting-config", "enable=on,target=native", "-kernel",
     ]  # fmt: skip
 
@@ -64,6 +66,8 @@ def checked(model: Path, name: str, out: Path) -> None:
     [
         ("cortex-m4", "words.onnx"),
         ("cortex-m7", "images_int8.onnx"),
+        ("cortex-m55", "words.onnx"),
+        ("cortex-m55", "images_int8.onnx"),
         ("wasm32", "words.onnx"),
         ("wasm32", "images_int8.onnx"),
     ],
@@ -77,7 +81,7 @@ def test_real_models_in_webassembly(model: str, tmp_path: Path) -> None:
     checked(MODELS / f"{model}.tflite", "wasm32", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["cortex-m4", "wasm32"])
+@pytest.mark.parametrize("name", ["cortex-m4", "cortex-m55", "wasm32"])
 @pytest.mark.parametrize(
     "make", [extremes.dense, extremes.conv, extremes.depthwise, extremes.product]
 )
@@ -95,6 +99,55 @@ def test_extremes(
             ],
         )  # fmt: skip
         checked(model, name, tmp_path / model.stem)
+
+
+def windows(case: Case, channels: tuple[int, int], groups: int, **options: int) -> bytes:
+    """A convolution of 9x8 positions by 3x2 windows with random weights, and its residual sum."""
+    random = np.random.default_rng(channels[0])
+    into, out = channels
+    x = case.int8((1, 9, 8, into), 0.5, 7)
+    values = random.integers(-128, 128, (out, 3, 2, into // groups)).astype(np.int8)
+    w = case.constant(values, scale=[0.5], zero_point=[0])
+    b = case.constant(random.integers(-999, 999, out).astype(np.int32), scale=[0.25],
+                      zero_point=[0])  # fmt: skip
+    stride, apart, valid = options["stride"], options["dilation"], options["valid"]
+    size = [
+        -(-(n - (k - 1) * apart * valid) // stride) for n, k in zip((9, 8), (3, 2), strict=True)
+    ]
+    return case.file(
+        "CONV_2D", [x, w, b], case.out((1, *size, out), 64.0, -3), version=3,
+        options="Conv2DOptions", Padding=valid, StrideW=stride, StrideH=stride,
+        DilationWFactor=apart, DilationHFactor=apart,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("channels", "groups", "options"),
+    [
+        ((3, 5), 1, {"stride": 1, "dilation": 1, "valid": 0}),
+        ((16, 16), 1, {"stride": 2, "dilation": 1, "valid": 0}),
+        ((17, 9), 1, {"stride": 1, "dilation": 2, "valid": 0}),
+        ((40, 4), 1, {"stride": 1, "dilation": 1, "valid": 1}),
+        ((12, 6), 3, {"stride": 2, "dilation": 1, "valid": 1}),
+        ((64, 6), 2, {"stride": 1, "dilation": 1, "valid": 0}),
+    ],
+)
+def test_windows_on_helium(
+    channels: tuple[int, int], groups: int, options: dict[str, int], tmp_path: Path
+) -> None:
+    model = tmp_path / "windows.tflite"
+    model.write_bytes(windows(Case(), channels, groups, **options))
+    checked(model, "cortex-m55", tmp_path / "out")
+
+
+@pytest.mark.parametrize("model", ["ad01_int8", "kws_ref_model"])
+def test_real_models_on_helium_of_integers_only(
+    model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    core = counts.CORES["cortex-m55"]
+    bare = dataclasses.replace(core, whole=dataclasses.replace(core.cpu(), features=("+mve",)))
+    monkeypatch.setitem(counts.CORES, "cortex-m55", bare)
+    checked(MODELS / f"{model}.tflite", "cortex-m55", tmp_path)
 
 
 def test_a_profile_without_floating_point_gets_none(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The instruction check finds what was compiled for another CPU, and nothing else."""
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,7 +32,7 @@ uint64_t address(uint64_t x, uint64_t y) { return (x & ~y) + (y << 2) + (uint32_
 
 RV = ("+m", "+a", "+f", "+d", "+c")
 SP = ("+vfp4d16sp",)
-M55 = ("+mve_fp", "+fp-armv8d16")
+M55 = ("+mve.fp", "+fp-armv8d16")
 
 # arch, CPU that the object is compiled for, CPU that it is checked for, features found missing
 CASES = [
@@ -51,6 +52,10 @@ CASES = [
     ("armv7e-m", "cortex-m7", ("+fp-armv8d16",), "cortex-m4", SP, {"fp64", "fp_armv8d16"}),
     ("armv7e-m", "cortex-m7", ("+fp-armv8d16",), "cortex-m7", ("+fp-armv8d16",), set()),
     ("armv7e-m", "cortex-m55", M55, "cortex-m7", ("+fp-armv8d16",), {"mve", "lob"}),
+    ("armv8.1-m", "cortex-m55", M55, "cortex-m55", M55, set()),
+    ("armv8.1-m", "cortex-m55", M55, "cortex-m55", ("+mve",), {"mve_fp", "vfp2sp"}),
+    ("armv8.1-m", "cortex-m85", ("+mve",), "cortex-m55", ("+mve",), set()),
+    ("armv8.1-m", "cortex-m55", ("+mve",), "cortex-m55", (), {"mve"}),
     ("wasm32", "generic", ("+simd128",), "generic", ("+simd128",), set()),
     ("wasm32", "generic", ("+simd128",), "generic", (), {"simd128"}),
     ("wasm32", "generic", ("+atomics",), "mvp", (), {"atomics"}),
@@ -134,7 +139,7 @@ def cpu(arch: str, model: str, features: tuple[str, ...] = ()) -> Cpu:
 
 def compile_for(target: Cpu, source: Path) -> Path:
     """An object for ``target``."""
-    added = (feature[0] + feature[1:].replace("-", "_") for feature in target.features)
+    added = (feature[0] + re.sub("[-.]", "_", feature[1:]) for feature in target.features)
     mcpu = target.model.replace("-", "_") + "".join(added)
     out = source.with_suffix(".o")
     triple = cputarget.triple(target).zig
@@ -182,17 +187,34 @@ THUMB = {
         "umull r0, r1, r2, r3; lsl.w r0, r1, r2; ldrexb r0, [r1]; add.w r0, r1, r2, lsl #3; b.w .; "
         "tbb [r0, r1]; sdiv r0, r1, r2"
     ),
-    "vfp2sp": "vmla.f32 s0, s1, s2; vldr d0, [r0]; vmov s0, r0; vpush {d0-d3}; vcvt.f32.s32 s0, s1",
+    "fpregs": "vldr d0, [r0]; vmov s0, r0; vpush {d0-d3}; vmov.f32 s0, s1; vmov.f64 d0, d1",
+    "vfp2sp": "vmla.f32 s0, s1, s2; vcvt.f32.s32 s0, s1",
     "vfp4d16sp": "vfma.f32 s0, s1, s2; vfms.f32 s0, s1, s2; vfnma.f32 s0, s1, s2",
     "fp64": "vadd.f64 d0, d1, d2; vfma.f64 d0, d1, d2; vcvt.f64.s32 d0, s1",
     "fp_armv8d16sp": "vrintz.f32 s0, s1; vmaxnm.f32 s0, s1, s2; vseleq.f32 s0, s1, s2",
     "fp_armv8d16": "vmaxnm.f64 d0, d1, d2; vrintx.f64 d0, d1",
     "acquire_release": "lda r0, [r1]; stlexb r0, r1, [r2]",
-    "lob": "dls lr, r0",
+    "lob": "dls lr, r0; wls lr, r0, 1f; 1: le lr, 1b; le 1b",
     "8msecext": "bxns lr; sg",
     "has_v8m_main": "tt r0, r1",
     "has_v8_1m_main": "cset r0, eq",
-    "mve": "vadd.i32 q0, q1, q2; vldrw.u32 q0, [r0]",
+    "mve": (
+        "vadd.i32 q0, q1, q2; vldrw.u32 q0, [r0]; vmlava.s8 r0, q1, q2; vqrdmulh.s32 q0, q1, q2; "
+        "vrshl.s32 q0, q1, q2; vadd.i32 q0, q1, r2; vmla.s32 q0, q1, r2; vshr.s32 q0, q1, #31; "
+        "vmov q0[2], q0[0], r1, r2; vstrb.32 q0, [r0]; vmullb.s8 q0, q1, q2; vdup.32 q0, r0; "
+        "vldrb.u8 q0, [r0, q1]; vcmp.i32 eq, q0, q1; vabs.s8 q0, q1; vmovlb.s8 q0, q1; "
+        "vpsel q0, q1, q2; vpnot; vpst; vaddt.i32 q0, q1, q2; "
+        "dlstp.32 lr, r0; wlstp.8 lr, r0, 1f; 1: letp lr, 1b; vctp.32 r0"
+    ),
+    "mve_fp": (
+        "vfma.f32 q0, q1, q2; vfma.f32 q0, q1, r2; vfmas.f32 q0, q1, r2; vadd.f32 q0, q1, q2; "
+        "vsub.f16 q0, q1, q2; vmul.f32 q0, q1, q2; vmul.f32 q0, q1, r2; vadd.f32 q0, q1, r2; "
+        "vabd.f32 q0, q1, q2; vmaxnm.f32 q0, q1, q2; vcvt.f32.s32 q0, q1; vcvta.s32.f32 q0, q1; "
+        "vcvt.f32.s32 q0, q1, #3; vrinta.f32 q0, q1; vabs.f32 q0, q1; vneg.f32 q0, q1; "
+        "vcmp.f32 gt, q0, q1; vcmp.f32 gt, q0, r1; vcmul.f32 q0, q1, q2, #90; "
+        "vcmla.f32 q0, q1, q2, #90; vcadd.f32 q0, q1, q2, #90; vmaxnma.f32 q0, q1; "
+        "vmaxnmv.f32 r0, q1; vcvtb.f16.f32 q0, q1"
+    ),
 }
 
 
@@ -200,8 +222,8 @@ THUMB = {
 def test_each_extension_of_thumb_is_known(tmp_path, feature):
     source = tmp_path / "one.c"
     source.write_text(f'__asm__("{THUMB[feature]}");')
-    data = compile_for(cpu("armv7e-m", "cortex-m55", M55), source).read_bytes()
-    found = disassembly.foreign(data, "armv7e-m", CORTEX_M3)
+    data = compile_for(cpu("armv8.1-m", "cortex-m55", M55), source).read_bytes()
+    found = disassembly.foreign(data, "armv8.1-m", CORTEX_M3)
     count = len(THUMB[feature].split(";")) if feature else 0
     assert [each.feature for each in found] == [feature] * count
 

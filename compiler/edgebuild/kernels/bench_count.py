@@ -10,74 +10,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgebuild.errors.kernels import COUNT_FAILED, NO_COUNTER
 from edgebuild.host import compiler, paths, process
 from edgebuild.kernels import bench_build, bundle, naming
+from edgebuild.kernels.metal import MACHINES, SOURCES
 from edgebuild.model.profile import Cpu
 
-SOURCES = Path("runtime/native/bench")
 TIMEOUT_S = 600.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metal:
-    """How one architecture's bare machine is linked and started.
-
-    ``place`` are the linker's options that put it into the machine's memory; ``start`` is
-    assembly; ``machine`` and ``program`` are QEMU's options, the last of which ends in the
-    program's path and ``suffix``. ``boards``: the machine for a core, where no machine has all.
-    An instruction takes 2**``shift`` ns.
-    """
-
-    triple: str
-    place: tuple[str, ...]
-    start: str
-    flags: tuple[str, ...] = ()
-    machine: tuple[str, ...]
-    program: tuple[str, str] = ("-device", "loader,file=")
-    suffix: str = ",cpu-num=0"
-    boards: Mapping[str, str] = field(default_factory=dict)
-    shift: int = 0
-
-
-MACHINES: Mapping[str, Metal] = {
-    "aarch64": Metal(
-        triple="aarch64-linux-musl",
-        place=("-Wl,--image-base=0x40200000",),
-        start="metal_aarch64.S",
-        machine=("-M", "virt", "-m", "1G"),
-    ),
-    "riscv64": Metal(
-        triple="riscv64-linux-musl",
-        place=("-Wl,--image-base=0x80000000",),
-        start="metal_riscv64.S",
-        flags=("-mcmodel=medany",),  # code lies beyond what lui reaches
-        machine=("-M", "virt", "-bios", "none", "-m", "1G"),
-    ),
-    "x86_64": Metal(
-        triple="x86_64-linux-musl",
-        place=("-Wl,--image-base=0x200000",),
-        start="metal_x86_64.S",
-        machine=("-M", "q35", "-no-reboot", "-m", "1G"),
-        program=("-kernel", ""),
-        suffix="",
-    ),
-    "armv7e-m": Metal(
-        triple="thumb-freestanding-eabihf",
-        place=("-Wl,-T,metal_thumb.ld",),
-        start="metal_thumb.S",
-        flags=("-mcpu=cortex_m4",),
-        machine=("-semihosting-config", "enable=on,target=native"),
-        program=("-kernel", ""),
-        suffix="",
-        boards={"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500"},
-        shift=7,
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,18 +83,16 @@ def link(
     sources = paths.data_dir() / SOURCES
     target = out / f"{name}.{'profile' if profile else 'count'}.elf"
     objects = bench_build.parts(name, out) if profile else [out / f"{name}.o"]
-    inputs = [sources / "metal.c", sources / metal.start, *objects]
     process.run(
         [
             *(*compiler.zig(), "cc", "-target", metal.triple, "-static", "-O2", "-fno-pie"),
-            *("-fno-sanitize=undefined", "-fno-stack-protector"),
-            *(*metal.place, "-Wl,-e,metal_start", "-Wl,--gc-sections"),
-            *(*metal.flags, *_definitions(name, card), *(["-DEDGE_PROFILE"] if profile else [])),
-            *[path.absolute() for path in inputs],
-            *("-o", target.absolute()),
+            *("-fno-sanitize=undefined", "-fno-stack-protector", "-Wl,--gc-sections"),
+            *("-Wl,-e,metal_start", *metal.flags, *_definitions(name, card)),
+            *(["-DEDGE_PROFILE"] if profile else []),
+            *(*metal.linked(), sources / "metal.c", *objects),
+            *("-o", target),
         ],
         what=f"link the instruction count of {name}",
-        cwd=sources,
     )
     return target
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from edgebuild.errors import EdgebuildError
 from edgebuild.errors.kernels import CHECK_FAILED
 from edgebuild.host import compiler, paths, process
-from edgebuild.kernels import checkprogram, cputarget, importer, interpreter
+from edgebuild.kernels import checkprogram, cputarget, importer, interpreter, metal
 from edgebuild.kernels.bundle import child
 from edgebuild.kernels.optimise import rewrite
 from edgebuild.model.graph import DTYPES, Graph, Tensor
@@ -107,7 +107,8 @@ def build(bundle_dir: Path, card: dict[str, Any], cpu: Cpu, folder: Path) -> Pat
         [
             *compiler.zig(), "cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}", "-O1",
             "-ffreestanding", "-fno-builtin", "-fno-sanitize=undefined", "-fno-stack-protector",
-            f"-I{bundle_dir.absolute()}", "-c", "check.c", "-o", "check.o",
+            f"-I{bundle_dir.absolute()}", f"-I{paths.data_dir() / metal.SOURCES}",
+            "-c", "check.c", "-o", "check.o",
         ],
         what=f"compile the check of {name}",
         cwd=folder,
@@ -125,10 +126,9 @@ def _linker(arch: str, triple: cputarget.Triple) -> list[str | Path]:
     """How the check program is linked. A bare board needs a start, and the compiler's runtime."""
     if arch == "wasm32":
         return [triple.linker, "--no-entry"]
-    if arch == "armv7e-m":
-        board = paths.data_dir() / "runtime" / "native" / "bench"
-        command: list[str | Path] = ["cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}"]
-        return [*command, f"-Wl,-T,{board / 'metal_thumb.ld'}", board / "metal_thumb.S"]
+    if arch in metal.BOARDS:
+        command = ["cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}"]
+        return [*command, *metal.MACHINES[arch].linked()]
     return [triple.linker, "-static", "--gc-sections"]
 
 

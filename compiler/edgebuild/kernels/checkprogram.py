@@ -57,6 +57,7 @@ static long call3(long number, long a, long b, long c) {
   return a0;
 }
 #elif defined(__arm__) /* metal_thumb.S started it: a serial line, and semihosting to end */
+#include "metal_thumb.h"
 #define READ 0
 #define WRITE 1
 #define EXIT 2
@@ -66,7 +67,7 @@ int main(void) {
   return 0;
 }
 static long call3(long number, long a, long b, long c) {
-  volatile uint32_t *const uart = (volatile uint32_t *)0x40004000;
+  volatile uint32_t *const uart = (volatile uint32_t *)METAL_UART;
   (void)a, (void)c;
   if (number == EXIT) {
     register long r0 __asm__("r0") = 0x18, r1 __asm__("r1") = 0x20026;

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgebuild.errors.kernels import CPU_UNSUPPORTED
 from edgebuild.model.profile import Cpu
@@ -42,6 +42,14 @@ _TRIPLES = {
         pic=False,
         pointer_bytes=4,
     ),
+    "armv8.1-m": Triple(
+        llvm="thumbv8.1m.main-none-unknown-eabihf",
+        abi="",
+        zig="thumb-freestanding-eabihf",
+        zig_cpu="cortex_m55",
+        pic=False,
+        pointer_bytes=4,
+    ),
     "wasm32": Triple(
         llvm="wasm32-unknown-unknown",
         abi="",
@@ -63,4 +71,15 @@ def triple(cpu: Cpu) -> Triple:
             where="cpu.arch",
             hint=f"one of {', '.join(sorted(_TRIPLES))}",
         )
+    if found.llvm.endswith("eabihf") and not _floats(cpu):
+        return replace(found, llvm=found.llvm.removesuffix("hf"), zig=found.zig.removesuffix("hf"))
     return found
+
+
+#: What LLVM calls units of Arm's M profile that have the registers of floats.
+_UNITS = ("vfp", "fp-armv8", "mve", "fullfp16", "fp64")
+
+
+def _floats(cpu: Cpu) -> bool:
+    """Whether the profile's additions give an M-profile core floating-point registers."""
+    return any(each.startswith("+") and each[1:].startswith(_UNITS) for each in cpu.features)

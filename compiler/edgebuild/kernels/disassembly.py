@@ -79,7 +79,7 @@ def check(path: Path, cpu: Cpu) -> None:
 
 def features(cpu: Cpu) -> frozenset[str]:
     """Every LLVM feature that ``cpu`` has, those of its model included."""
-    added = (feature[0] + feature[1:].replace("-", "_") for feature in cpu.features)
+    added = (feature[0] + re.sub("[-.]", "_", feature[1:]) for feature in cpu.features)
     name = cpu.model.replace("-", "_") + "".join(added)
     told = process.run(
         [
@@ -159,5 +159,6 @@ SCANNERS: Mapping[str, Callable[[bytes], Scan]] = {
     "aarch64": lambda code: _words(code, AARCH64),
     "riscv64": _riscv,
     "armv7e-m": isa_thumb.scan,
+    "armv8.1-m": isa_thumb.scan,
     "wasm32": isa_wasm.scan,
 }

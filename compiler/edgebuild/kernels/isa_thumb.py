@@ -4,7 +4,7 @@
 Rows are (mask, value, feature) of the two halfwords of a long instruction, the first one upper;
 the first row with ``word & mask == value`` decides. Features have LLVM's names; "" is Armv7-M.
 Sources: Armv7-M Architecture Reference Manual, A5.3 (long encodings), A6 (floating point);
-Armv8-M Architecture Reference Manual for what came later.
+Armv8-M Architecture Reference Manual for what came later (C2.4: Helium).
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from collections.abc import Iterator, Sequence
 
 Found = tuple[int, bytes, Sequence[str]]
 
-_FP, _DOUBLE, _V8 = "vfp2sp", "fp64", "has_v8m_main"
+_FP, _DOUBLE, _V8, _MVE_FP = "vfp2sp", "fp64", "has_v8m_main", "mve_fp"
 
 LONG: tuple[tuple[int, int, str], ...] = (
     # Floating point: loads, stores and moves of registers of either width
-    (0xEE000E00, 0xEC000A00, _FP),
-    (0xFF000E10, 0xEE000A10, _FP),
+    (0xFF900F5F, 0xEE800B10, "mve"),  # VDUP
+    (0xEE000E00, 0xEC000A00, "fpregs"),
+    (0xFF000E10, 0xEE000A10, "fpregs"),
+    (0xFFBF0ED0, 0xEEB00A40, "fpregs"),
     # VRINTR, VRINTZ, VRINTX; then FPv5's other additions
     (0xFFBE0F50, 0xEEB60A40, "fp_armv8d16sp"),
     (0xFFBE0F50, 0xEEB60B40, "fp_armv8d16"),
@@ -31,10 +33,33 @@ LONG: tuple[tuple[int, int, str], ...] = (
     # Arithmetic in double precision, then in single
     (0xFF000F10, 0xEE000B00, _DOUBLE),
     (0xFF000F10, 0xEE000A00, _FP),
-    # What is left of the coprocessors' space is Helium, or NEON
+    # Helium's floats: of three registers; fixed point; conversions, roundings, signs
+    (0xEF800E50, 0xEF000C50, _MVE_FP),
+    (0xEF800F50, 0xEF000D40, _MVE_FP),
+    (0xEF800F50, 0xEF000F50, _MVE_FP),
+    (0xEFA00CD0, 0xEFA00C50, _MVE_FP),
+    (0xFFB30C40, 0xFFB30040, _MVE_FP),
+    (0xFFB30C40, 0xFFB20440, _MVE_FP),
+    (0xFFB30E40, 0xFFB30640, _MVE_FP),
+    (0xFFB30F40, 0xFFB10740, _MVE_FP),
+    # with a scalar; comparisons; complex numbers; largest and smallest; halves
+    (0xEFB10F60, 0xEE300F40, _MVE_FP),
+    (0xEFB10F40, 0xEE310E40, _MVE_FP),
+    (0xFFB11F51, 0xFE310F01, "mve"),  # VPSEL
+    (0xFFBF1FFF, 0xFE310F4D, "mve"),  # VPST, VPNOT
+    (0xEFB10F10, 0xEE310F00, _MVE_FP),
+    (0xEFB10F50, 0xEE300E00, _MVE_FP),
+    (0xFE000F50, 0xFC000840, _MVE_FP),
+    (0xEFBF0ED1, 0xEE3F0E81, _MVE_FP),
+    (0xEFFD0F50, 0xEEEC0F00, _MVE_FP),
+    (0xEFBF0FD1, 0xEE3F0E01, _MVE_FP),
+    # What is left of the coprocessors' space is the rest of Helium, or NEON
     (0xEC000000, 0xEC000000, "mve"),
-    # Loops, conditional selection, loads that acquire, secure gateways
+    # Loops over whole vectors and what is left of them; then other loops
+    (0xFFDFF001, 0xF00FC001, "lob"),
+    (0xFFC0D001, 0xF000C001, "mve"),
     (0xF800D001, 0xF000C001, "lob"),
+    # Conditional selection, loads that acquire, secure gateways
     (0xFFF08000, 0xEA508000, "has_v8_1m_main"),
     (0xFFE000E0, 0xE8C00080, "acquire_release"),
     (0xFFE000F0, 0xE8C000A0, "acquire_release"),

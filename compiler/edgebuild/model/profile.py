@@ -25,7 +25,7 @@ class Cpu:
     """The processor, as kernels and compilers see it."""
 
     arch: str = field(
-        metadata=doc("x86_64, aarch64 or riscv64; kernels also for armv7e-m and wasm32.")
+        metadata=doc("x86_64, aarch64 or riscv64; kernels also for armv7e-m, armv8.1-m and wasm32.")
     )
     model: str = field(metadata=doc("LLVM's name for the core, for instance cortex-a72."))
     features: tuple[str, ...] = field(

@@ -15,9 +15,15 @@
 #define JOIN3(a, b, c) a##b##c
 #define NAME(model, what) JOIN3(edge_, model, what)
 #define MODEL(what) NAME(EDGE_MODEL, what)
-/* Instructions in a number of ticks. Where the counter is too slow to tell one from the next, QEMU
- * runs so slowly that it is not: 128 ns for each (-icount shift=7), a tick every 40. */
 #if defined(__arm__)
+#include "metal_thumb.h"
+#endif
+
+/* Instructions in a number of ticks. Where the counter is too slow to tell one from the next, QEMU
+ * runs so slowly that it is not: 128 ns for each (-icount shift=7), a tick every 40 or 31.25. */
+#if defined(__arm__) && __ARM_ARCH >= 8
+#define INSTRUCTIONS(ticks) (((ticks) * 125 + 256) / 512)
+#elif defined(__arm__)
 #define INSTRUCTIONS(ticks) (((ticks) * 5 + 8) / 16)
 #else
 #define INSTRUCTIONS(ticks) (ticks)
@@ -46,8 +52,10 @@ static inline uint64_t ticks(void) {
     uint32_t low, high;
     __asm__ volatile("rdtsc" : "=a"(low), "=d"(high) : : "memory");
     value = (uint64_t)high << 32 | low;
+#elif defined(__arm__) && __ARM_ARCH >= 8
+    value = *(volatile uint32_t *)(METAL_CLOCK + 8);
 #elif defined(__arm__)
-    value = ~*(volatile uint32_t *)0x40000004; /* timer 0 of QEMU's MPS2 boards counts down */
+    value = ~*(volatile uint32_t *)(METAL_CLOCK + 4);
 #endif
     return value;
 }
@@ -60,7 +68,7 @@ static void put(char character) {
 #elif defined(__x86_64__)
     __asm__ volatile("outb %0, %1" : : "a"(character), "Nd"((uint16_t)0x3f8)); /* COM1 */
 #elif defined(__arm__)
-    *(volatile uint32_t *)0x40004000 = (uint32_t)character; /* UART 0 of QEMU's MPS2 boards */
+    *(volatile uint32_t *)METAL_UART = (uint32_t)character;
 #endif
 }
 

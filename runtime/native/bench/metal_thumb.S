@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From reset on QEMU's MPS2 boards to main: floating point on, serial line and timer started.
- * Sources: Armv7-M Architecture Reference Manual, B1.5 and B3.2; Arm Cortex-M System Design Kit
- * (timer, UART); Arm semihosting specification (the end). */
+/* From reset on QEMU's MPS boards to main: floating point and vectors on, serial line and clock
+ * started. Sources: Armv7-M Architecture Reference Manual, B1.5 and B3.2; Arm Cortex-M System Design
+ * Kit (timer, UART); Arm SSE-300 (system counter); Arm semihosting specification (the end). */
+#include "metal_thumb.h"
     .syntax unified
     .thumb
     .section .vectors, "a"
@@ -19,17 +20,26 @@ metal_start:
     str r1, [r0]
     dsb
     isb
-    ldr r0, =0x40004000             /* UART 0: divider, then transmit and receive on */
+    ldr r0, =METAL_UART             /* divider, then transmit and receive on */
     movs r1, #16
     str r1, [r0, #16]
     movs r1, #3
     str r1, [r0, #8]
-    ldr r0, =0x40000000             /* timer 0 counts down from here at 25 MHz */
-    mov r1, #-1
+    ldr r0, =METAL_CLOCK
+#if __ARM_ARCH < 8
+    mov r1, #-1                     /* the timer begins here */
     str r1, [r0, #8]
     str r1, [r0, #4]
+#endif
     movs r1, #1
     str r1, [r0]
+#if __ARM_ARCH >= 8
+    ldr r0, =0xe000e010             /* SysTick, without interrupts: QEMU looks for input when a */
+    movw r1, #32000                 /* timer runs out, and here nothing else has one */
+    str r1, [r0, #4]
+    movs r1, #5
+    str r1, [r0]
+#endif
     bl main
     .type metal_fault, %function
 metal_fault:

@@ -15,7 +15,7 @@ from math import prod
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d, Dense, Window
-from edgebuild.kernels.tir import position_pairs, winograd_rule, words
+from edgebuild.kernels.tir import across, position_pairs, winograd_rule, words
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
     Rows,
@@ -98,6 +98,11 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
             strides = _flat_strides(steps, domain) if flat else None
             position_pairs.Pairs(at, kernel, tile, domain, strides).build()
             return
+    if how.across:
+        strides = _flat_strides(steps, domain) if len(domain) == 2 else None
+        across.build(spec, kernel, how, across.Shape(
+            input=shape, output=output, domain=domain, strides=strides))  # fmt: skip
+        return
     size = (shape[1], shape[2]) if flat else (window_reach(spec, 0), window_reach(spec, 1))
     walk = _walk(spec, how, size[1])
     copy = None

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,13 @@ def scale(multiplier: Integers, shift: Integers) -> Scale:
     )  # fmt: skip
 
 
+#: The instructions that double, multiply, round and take the upper half, and that shift by a
+#: vector's numbers; the latter's flags: without saturation, rounding, signed.
+_ROUND_AND_DOUBLE: dict[str, tuple[Any, ...]] = {
+    "aarch64": ("llvm.aarch64.neon.sqrdmulh", "llvm.aarch64.neon.srshl"),
+    "armv8.1-m": ("llvm.arm.mve.vqrdmulh", "llvm.arm.mve.vshl.vector", 0, 1, 0),
+}
+
 #: Vectors of one ``Scale`` for the lanes at hand: name -> value.
 Fetch = Callable[[str], Expr]
 
@@ -88,7 +96,7 @@ class Fixed:
     def multiply(self, x: Expr, lanes: int, get: Fetch, *, right: bool = False) -> Expr:
         """int32 lanes -> int32 lanes. ``right``: the promise of ``rounding.RIGHT``."""
         w = self._w
-        if self._isa.arch == "aarch64" and lanes % 4 == 0:
+        if self._isa.arch in _ROUND_AND_DOUBLE and self._isa.vector_bits and lanes % 4 == 0:
             return self._neon(x, lanes, get, right=right)
         if self.split(lanes):
             return self._upper(x, lanes, get) if right else self._even_odd(x, lanes, get)
@@ -181,15 +189,20 @@ class Fixed:
         return w.let(shuffle(halves, order))
 
     def _neon(self, x: Expr, lanes: int, get: Fetch, *, right: bool) -> Expr:
-        """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1."""
+        """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1.
+
+        Helium has both, and calls them vqrdmulh and vrshl.
+        """
+        double, *shifted = _ROUND_AND_DOUBLE[self._isa.arch]
         w, parts = self._w, []
         x = x if right else w.let(x << get("left"))
         multiplier, shift = get("multiplier"), get("minus_right")
         for at in range(0, lanes, 4):
             window = list(range(at, at + 4))
             y, m, r = (w.let(shuffle([v], window)) for v in (x, multiplier, shift))
-            y = w.let(llvm("int32", 4, "llvm.aarch64.neon.sqrdmulh", y, m))
+            y = w.let(llvm("int32", 4, double, y, m))
             moved = y if right else y & r
             y = w.let(y + (moved >> const(31, "int32", 4)))
-            parts.append(w.let(llvm("int32", 4, "llvm.aarch64.neon.srshl", y, r)))
+            how = [const(flag, "int32") for flag in shifted[1:]]
+            parts.append(w.let(llvm("int32", 4, shifted[0], y, r, *how)))
         return w.let(shuffle(parts, list(range(lanes)))) if lanes > 4 else parts[0]

@@ -339,7 +339,8 @@ class Integers:
 
     def _fuses(self) -> bool:
         """Whether a fused multiply-add of float32 is as cheap as an integer instruction."""
-        return self._isa.fma and self._isa.arch in ("x86_64", "aarch64", "riscv64")
+        helium = self._isa.arch == "armv8.1-m" and self._isa.float_lanes > 1
+        return self._isa.fma and (helium or self._isa.arch in ("x86_64", "aarch64", "riscv64"))
 
     def _real_sum(self, found: rounding.Sum, v: list[Value], zero: int, lanes: int) -> Expr:
         w = self._w

@@ -11,23 +11,24 @@ from typing import Any, Literal, TypeAlias
 
 import tvm
 
+from edgebuild.kernels import cputarget
 from edgebuild.model.profile import Cpu
 
 #: How int8 products are summed; see ``products.py``.
 Products: TypeAlias = Literal[
-    "vnni", "pmaddwd", "dot16", "sdot", "smmla", "smlal", "widen", "pairs", "smlad"
+    "vnni", "pmaddwd", "dot16", "sdot", "smmla", "smlal", "widen", "pairs", "smlad", "vmladava"
 ]
 
 _TRIPLES = {
     "x86_64": "x86_64-unknown-linux-musl",
     "aarch64": "aarch64-unknown-linux-musl",
     "riscv64": "riscv64-unknown-linux-musl",
-    "armv7e-m": "thumbv7em-unknown-none-eabihf",
     "wasm32": "wasm32-unknown-unknown",
 }
 
 
-NARROW = ("armv7e-m", "wasm32")
+MICRO = ("armv7e-m", "armv8.1-m")  # Arm's M profile
+NARROW = (*MICRO, "wasm32")
 
 #: Lengths of SVE registers, in bits, that kernels are written for; with 128 NEON does as much.
 FIXED = (256, 512)
@@ -39,6 +40,7 @@ class Isa:
 
     arch: str
     vector_bits: int  # 0: no vector unit
+    float_bits: int  # the same for floats: 0 for vectors of integers only
     registers: int  # vector registers, or float ones without a vector unit
     fma: bool
     products: Products
@@ -65,15 +67,20 @@ class Isa:
         return max(1, self.vector_bits // 32)
 
     @property
+    def float_lanes(self) -> int:
+        """The same for floats."""
+        return max(1, self.float_bits // 32)
+
+    @property
     def tight(self) -> bool:
         """A microcontroller, where memory is worth more than time."""
-        return self.cores == 1 and (self.arch == "armv7e-m" or self.l2_bytes == 0)
+        return self.cores == 1 and (self.arch in MICRO or self.l2_bytes == 0)
 
 
 def target(cpu: Cpu) -> Any:
     """The TVM target. The profile's features are added to those of the model."""
     description: dict[str, Any] = {
-        "kind": "llvm", "mtriple": _TRIPLES[cpu.arch], "mcpu": cpu.model,
+        "kind": "llvm", "mtriple": _triple(cpu), "mcpu": cpu.model,
         "mattr": list(_features(cpu)),
     }  # fmt: skip
     if cpu.arch == "riscv64":
@@ -87,11 +94,15 @@ def target(cpu: Cpu) -> Any:
     return tvm.target.Target(description)
 
 
+def _triple(cpu: Cpu) -> str:
+    return cputarget.triple(cpu).llvm if cpu.arch in MICRO else _TRIPLES[cpu.arch]
+
+
 def _features(cpu: Cpu) -> tuple[str, ...]:
     # LLVM keeps to 256 bits on most x86 cores unless told; the profile's width is the rule here.
     wide = ("-prefer-256-bit",) if cpu.arch == "x86_64" and cpu.vector_bits >= 512 else ()
     # LLVM gives these cores the largest floating-point unit; the profile says which one is there
-    bare = ("-fpregs",) if cpu.arch == "armv7e-m" else ()
+    bare = ("-fpregs",) if cpu.arch in MICRO else ()
     calm = ("+disable-latency-sched-heuristic",) if cpu.arch == "riscv64" else ()
     return (*bare, *cpu.features, *wide, *calm)
 
@@ -102,6 +113,7 @@ def of(cpu: Cpu) -> Isa:
     bits = _vector_bits(cpu, has)
     return Isa(
         arch=cpu.arch, vector_bits=bits,
+        float_bits=0 if cpu.arch in MICRO and "mve.fp" not in has else bits,
         registers=_registers(cpu.arch, bits),
         fma=cpu.arch not in ("x86_64", "wasm32") or "fma" in has,
         products=_products(cpu.arch, bits, has),
@@ -117,7 +129,7 @@ _IN_ORDER = ("cortex-a34", "cortex-a35", "cortex-a53", "cortex-a55", "cortex-a51
 
 _ASKED = (
     "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
-    "avx512vbmi", "avxvnni", "neon", "dotprod", "i8mm", "sve", "d", "v", "simd128",
+    "avx512vbmi", "avxvnni", "neon", "dotprod", "i8mm", "sve", "d", "v", "simd128", "mve", "mve.fp",
 )  # fmt: skip
 
 
@@ -141,12 +153,14 @@ def _vector_bits(cpu: Cpu, has: frozenset[str]) -> int:
     elif cpu.arch == "wasm32":
         most = 128 if "simd128" in has else 0
     else:
-        most = 128 if "v" in has else 0
+        most = 128 if "v" in has or "mve" in has else 0
     return min(most, cpu.vector_bits or most)
 
 
 def _registers(arch: str, bits: int) -> int:
     # a WebAssembly engine keeps its values in the registers of whatever it runs on
+    if arch == "armv8.1-m" and bits:
+        return 8
     if arch == "wasm32" or (arch == "x86_64" and bits < 512):
         return 16
     return 32
@@ -160,8 +174,8 @@ def _products(arch: str, bits: int, has: frozenset[str]) -> Products:
         if "dotprod" not in has:
             return "smlal"
         return "smmla" if "i8mm" in has else "sdot"
-    if arch == "armv7e-m":
-        return "smlad"
+    if arch in MICRO:
+        return "vmladava" if bits else "smlad"
     if arch == "wasm32" and bits:
         return "dot16"
     return "widen" if bits else "pairs"

@@ -42,6 +42,7 @@ class Form:
     scalable: bool = False  # SVE's products by element; see scalable.py
     positions: bool = False  # the left side is of pairs of positions, as doubles
     halves: bool = False  # operands are words of two 16-bit numbers; weights [step][group][lane]
+    across: bool = False  # an instruction sums a whole vector into one number: ``across.py``
 
     @property
     def prepared(self) -> bool:
@@ -64,6 +65,7 @@ _FORMS = {
     "widen": Form(group=1, lanes=0, source="int8"),
     "pairs": Form(group=1, lanes=2, source="int8", paired=True),
     "smlad": Form(group=2, lanes=2, source="int16", halves=True),
+    "vmladava": Form(group=16, lanes=4, source="int8", across=True),
 }
 
 _SUMMED = Form(group=4, lanes=4, source="int8", summed=True)
@@ -94,7 +96,8 @@ def form(
     """
     if dtype == "float32":
         block = 4 if isa.arch == "aarch64" else 1
-        return Form(group=1, lanes=isa.lanes, source="float32", block=block, scalable=isa.scalable)
+        return Form(group=1, lanes=isa.float_lanes, source="float32", block=block,
+                    scalable=isa.scalable)  # fmt: skip
     found = _FORMS[isa.products]
     if isa.products == "smlal" and symmetric:
         found = _SUMMED
