@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from edgebuild.kernels import disassembly, tir
 from edgebuild.kernels.tir import isa, products
+from tests.unit import test_tir_contraction as contraction
 from tests.unit import tir_helpers as h
 
 
@@ -57,3 +59,20 @@ def test_matrices_only_where_none_is_half_idle() -> None:
     assert products.form(core, "int8", run=64, columns=2).group == 8
     assert products.form(core, "int8", run=64, columns=1).group == 4
     assert products.form(core, "int8", run=4, columns=9).group == 4
+
+
+def test_the_length_of_one_processor_s_vectors_is_not_another_s() -> None:
+    """LLVM's options are the process's: one compilation may not leave its own behind."""
+    spec = contraction.dense(12, 19, 40, "float32")
+
+    def words(target: h.Cpu) -> bytes:
+        kernel = tir.kernel(spec, target, "k")
+        return tir.compile([p.func for p in kernel.phases], target)
+
+    long, short = h.cpu("aarch64", "neoverse-v1", 256), h.cpu("aarch64", "neoverse-v1", 128)
+    assert (tir.vector_bytes(long), tir.vector_bytes(short)) == (32, 0)
+    before = words(short)
+    found = disassembly.foreign(words(long), "aarch64", disassembly.features(h.N2) - {"sve"})
+    assert {each.feature for each in found} == {"sve"}
+    assert words(short) == before
+    assert not disassembly.foreign(before, "aarch64", disassembly.features(h.N2) - {"sve"})
