@@ -64,6 +64,71 @@ def _layer(net: Network, last: int, random: np.random.Generator) -> int:
     return excited(net, wide, max(4, channels // 4))
 
 
+def separable(seed: int, layers: int = 6) -> Network:
+    """Depthwise and 1×1 convolutions in turn, from small pictures to large ones."""
+    random = np.random.default_rng(seed)
+    pixels = int(2 ** random.uniform(3, 7))
+    net = Network(f"separable_{seed}", (1, pixels, pixels, 3), seed)
+    last = net.conv(0, int(random.integers(8, 48)), 3, 1)
+    for _ in range(layers):
+        stride = 2 if net.shape(last)[1] > 6 and random.random() < 0.4 else 1
+        last = net.depthwise(last, stride, int(random.choice([3, 3, 3, 5])), relu="relu6")
+        most = 10 if net.shape(last)[1] < 20 else 8
+        channels = int(2 ** random.uniform(4, most)) // 4 * 4 + int(random.choice([0, 0, 0, 2]))
+        last = net.conv(last, channels, 1, relu=str(random.choice(RELUS)))
+        if random.random() < 0.3:
+            last = net.add(last, net.conv(last, channels, 1, relu=""), relu="")
+    net.softmax(net.dense(net.mean(last), 10))
+    return net
+
+
+def squares(seed: int, layers: int = 7) -> Network:
+    """Windows of 3×3 that move by one."""
+    random = np.random.default_rng(seed)
+    pixels = int(random.integers(4, 50))
+    net = Network(f"squares_{seed}", (1, pixels, pixels, int(random.integers(3, 40))), seed)
+    last = 0
+    for _ in range(layers):
+        channels = int(2 ** random.uniform(3, 7)) // 4 * 4
+        stride = 2 if net.shape(last)[1] > 10 and random.random() < 0.2 else 1
+        last = net.conv(last, channels, 3, stride, relu=str(random.choice(RELUS)))
+    net.softmax(net.dense(net.mean(last), 10))
+    return net
+
+
+def moves(seed: int) -> bytes:
+    """Sums, copies and reductions of what convolutions wrote."""
+    random = np.random.default_rng(seed)
+    made, side, channels = Maker(), int(2 ** random.uniform(2, 6)), int(random.integers(4, 90))
+    info = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, channels, side, side])
+    x, outputs, infos = "x", {}, [info]
+    for kind in ("Add", "Concat", "Mul", "Transpose"):
+        out = int(2 ** random.uniform(3, 7))
+        # sums of what no kernel of ours wrote are kernels of their own
+        shape = [int(random.integers(1, 200)), int(2 ** random.uniform(4, 10))]
+        infos.append(helper.make_tensor_value_info(f"{kind}_in", TensorProto.FLOAT, shape))
+        alone = made.node("Add", f"{kind}_in", made.node("Abs", f"{kind}_in"))
+        outputs[alone] = (TensorProto.FLOAT, shape)
+
+        def conv(of: str, count: int, width: int) -> str:
+            weights = random.normal(0, 1 / np.sqrt(count), (width, count, 1, 1))
+            return made.node("Conv", of, made.constant(weights.astype(np.float32)))
+
+        one, other = conv(x, channels, out), conv(x, channels, out)
+        if kind == "Transpose":
+            turned = made.node(kind, one, perm=[0, 1, 3, 2])
+            x, channels = conv(turned, out, out), out
+        elif kind == "Concat":
+            x, channels = made.node(kind, one, other, axis=1), 2 * out
+        else:  # of a third one, so that it is no part of a convolution
+            both = made.node(kind, made.node("Relu", one), made.node("Tanh", other))
+            x, channels = made.node("MaxPool", both, kernel_shape=[1, 1]), out
+        for axes in ([2, 3], [1]):
+            shape = [1, channels, 1, 1] if axes == [2, 3] else [1, 1, side, side]
+            outputs[made.node("ReduceMean", x, axes=axes)] = (TensorProto.FLOAT, shape)
+    return made.model("moves", infos, outputs)
+
+
 def products(seed: int, layers: int = 8) -> Network:
     """Dense layers, over one row or many."""
     random = np.random.default_rng(seed)
@@ -125,12 +190,12 @@ def write(folder: Path, seeds: range) -> list[Path]:
     """One network of each kind for each seed, in float32 and int8; answers the files."""
     paths = []
     for seed in seeds:
-        for net in (images(seed), products(seed)):
+        for net in (images(seed), separable(seed), squares(seed), products(seed)):
             for int8 in (False, True):
                 path = folder / f"{net.name}_{'int8' if int8 else 'f32'}.tflite"
                 path.write_bytes(to_tflite(net, int8=int8))
                 paths.append(path)
-        for make in (encoder, functions, pools):
+        for make in (encoder, functions, pools, moves):
             path = folder / f"{make.__name__}_{seed}.onnx"
             path.write_bytes(make(seed))
             paths.append(path)

@@ -8,6 +8,7 @@ import pytest
 
 from edgebuild.kernels import specs, work
 from edgebuild.kernels.calls import Value
+from edgebuild.kernels.emission import Tiles
 from edgebuild.kernels.program import Operand, Program, Step
 
 SUM = Operand(source="accumulator", shape=(), dtype="float32")
@@ -64,21 +65,20 @@ def test_products_are_those_of_the_macs():
         assert found["rows"] * found["columns"] * found["products"] == spec.macs
 
 
-@pytest.mark.parametrize(
-    ("bytes_of_each", "m", "products"), [(64, 2, 48), (100, 2, 48), (144, 4, 27)]
-)
-def test_weights_tell_of_winograd(bytes_of_each: int, m: int, products: int):
-    found = work.winograd(conv(), bytes_of_each * 12 * 20)
+@pytest.mark.parametrize(("side", "count", "products"), [(2, 64, 48), (4, 16, 27)])
+def test_tiles_have_fewer_products_and_their_transforms(side: int, count: int, products: int):
+    tiles = Tiles(side=side, count=count, into=100, out=70, passes=3)
+    found = work.winograd(conv(), tiles)
     assert found["family"] == "winograd"
     assert found["products"] == products
-    assert found["reads"] == 16 * 16 * 12 * (m + 2) ** 2 / m**2
+    assert found["reads"] == 100 * count * 12
+    assert found["runs"] == 70 * count
+    assert found["passes"] == 3
 
 
-def test_weights_of_other_windows_are_just_weights():
-    many = 144 * 12 * 20
-    plain = work.winograd(conv(), 36 * 12 * 20)
-    others = (conv(kernel=5), conv(stride=2), conv(groups=4), conv(dtype="int8"))
-    assert [plain, *(work.winograd(each, many) for each in others)] == [{}] * 5
+def test_tiles_that_stand_out_of_the_image_count_whole():
+    tiles = Tiles(side=4, count=25, into=100, out=70, passes=1)
+    assert work.winograd(conv(), tiles)["products"] == pytest.approx(27 * 25 / 16)
 
 
 def test_functions_of_bytes_are_bytes_work():
@@ -132,9 +132,31 @@ def test_a_gather_reads_the_rows_that_it_looks_up(constant: bool):
     inputs = ("indices",) if constant else ("table", "indices")
     call = SimpleNamespace(spec=spec, inputs=inputs, output="rows")
     table = np.prod((1000, 64)) * 4 if constant else 0
-    moved = work.bytes_moved(SimpleNamespace(values=values), call, int(table))
-    assert moved == 2 * 10 * 64 * 4 + 10 * 8
+    moved = work.moved(SimpleNamespace(values=values), call)
+    assert sum(moved.values()) + work.constants_read(call, int(table)) == 2 * 10 * 64 * 4 + 10 * 8
     assert work.constants_read(call, int(table)) == (2560 if constant else 0)
+
+
+def test_a_copy_moves_a_part_and_a_product_reads_one():
+    values = {
+        "a": Value(name="a", shape=(4, 64), dtype="float32"),
+        "b": Value(name="b", shape=(4, 96), dtype="float32"),
+    }
+    copy = specs.Copy(
+        shape=(4, 8), dtype="float32", input_size=256, output_size=384,
+        input_strides=(64, 1), output_strides=(96, 1),
+    )  # fmt: skip
+    call = SimpleNamespace(spec=copy, inputs=("a",), output="b")
+    assert work.moved(SimpleNamespace(values=values), call) == {"a": 128, "b": 128}
+    heads = specs.Matmul(
+        batch=(2,), m=4, k=8, n=4, dtype="float32", left_size=256, right_size=384,
+        output_size=384, left_strides=(8, 64, 1), right_strides=(8, 1, 96),
+        output_strides=(16, 4, 1), epilogue=PLAIN,
+    )  # fmt: skip
+    call = SimpleNamespace(spec=heads, inputs=("a", "b"), output="c")
+    values["c"] = Value(name="c", shape=(2, 4, 4), dtype="float32")
+    moved = work.moved(SimpleNamespace(values=values), call)
+    assert moved == {"a": 256, "b": 256, "c": 128}
 
 
 def test_softmax_and_normalisation_walk_rows():

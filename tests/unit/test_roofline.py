@@ -94,12 +94,23 @@ def test_activations_stream_from_where_they_lie():
     assert seconds == pytest.approx(200_000 / 40e9 + CALL_S)
 
 
+def test_activations_come_from_beyond_all_that_was_used_since():
+    row = operator(bytes_moved=3000, activations=[[2000, 30_000], [1000, 10**7]])
+    assert roofline.traffic_s(row, MACHINE, 0) == pytest.approx(2000 / 100e9 + 1000 / 10e9)
+
+
+def test_weights_that_are_read_again_are_nearer_by_then():
+    row = operator({"passes": 4}, bytes_moved=20_000, weights_read_bytes=20_000)
+    far, near = 20_000 / 10e9, 20_000 / 100e9
+    assert roofline.traffic_s(row, MACHINE, 10**7) == pytest.approx(far + 3 * near)
+
+
 def test_the_faster_half_hides_only_in_part():
     work = {"rows": 1000, "columns": 64, "products": 100}
     alone, _ = roofline.operator_time(operator(work), MACHINE, 0)
     both, _ = roofline.operator_time(operator(work, bytes_moved=1000), MACHINE, 0)
     traffic = 1000 / 100e9
-    assert both - alone == pytest.approx((1 - roofline.OVERLAPPED) * traffic)
+    assert both - alone == pytest.approx((1 - roofline.costs_of(operator()).hidden) * traffic)
 
 
 def test_a_tiny_operator_costs_a_call():

@@ -82,9 +82,10 @@ def run(
     )
     measured = json.loads(answer.stdout)["models"]
     rows = [
-        summarise(samples, built.card, machine)
-        for samples, built in zip(measured, builds, strict=True)
-    ]
+        summarise({**samples, "absent": _unread(case, against) | samples["absent"]},
+                  built.card, machine)
+        for samples, case, built in zip(measured, cases, builds, strict=True)
+    ]  # fmt: skip
     return {
         "cpu": {"arch": cpu.arch, "model": cpu.model, "features": list(cpu.features)},
         "threads": threads,
@@ -132,6 +133,12 @@ def _contestants(
     return result
 
 
+def _unread(case: Case, against: Sequence[str]) -> dict[str, str]:
+    """Why peers are not measured: there is no file of a format that they read."""
+    formats = {peer: PEERS[peer][1] for peer in against}
+    return {peer: f"reads {each}" for peer, each in formats.items() if case.file(each) is None}
+
+
 def summarise(
     samples: Mapping[str, Any], card: Mapping[str, Any], machine: Machine
 ) -> dict[str, Any]:
@@ -155,6 +162,7 @@ def summarise(
             for name, each in runtimes.items()
         },
         "difference": samples["difference"],
+        "absent": samples["absent"],
         "speedup": _speedup(runtimes, "median_s"),
         "speedup_min": _speedup(runtimes, "min_s"),
         "roofline_share": _at_best(card, machine) / ours,
@@ -198,12 +206,7 @@ def _layers(
         best = roofline.at_best(operator, machine, whole)
         rows.append(
             {
-                "name": operator["name"],
-                "kind": operator["kind"],
-                "macs": operator["macs"],
-                "bytes_moved": operator["bytes_moved"],
-                "weights_read_bytes": operator["weights_read_bytes"],
-                "work": operator["work"],
+                **{key: operator[key] for key in roofline.FACTS if key in operator},
                 **spent,
                 "operations_per_s": 2 * operator["macs"] / max(spent["median_s"], 1e-12),
                 "predicted_s": predicted,

@@ -6,7 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BAR = 20  # characters that the longest bar takes
+BAR = 12  # characters that the longest bar takes
+WIDTH = 100
+SHORTEST = 12  # that a name is cut to
+GAP = 2  # between columns
+
+#: What bounds a predicted time, as a column has room for it.
+BOUNDS = {"compute": "ops", "memory": "bytes", "call": "call"}
+LEGEND = (
+    "by: what bounds it, operations, bytes or the call; |: where the roofline would have it end"
+)
 
 Row = Sequence[str]
 
@@ -27,11 +36,11 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def models(rows: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each model and runtime."""
+    """One line for each model, and one for each other runtime under it."""
     lines: list[Row] = [
         (
-            *("model", "runtime", "median", "p99", "min", "Gop/s", "bytes", "roofline"),
-            *("speed-up", "by min", "differs by"),
+            *("model", "median", "p99", "min", "Gop/s", "bytes", "roofline"),
+            *("speed-up", "by min", "differs"),
         )
     ]
     for row in rows:
@@ -40,25 +49,29 @@ def models(rows: Sequence[Mapping[str, Any]]) -> str:
             mine = name == "edgebuild"
             lines.append(
                 (
-                    row["name"],
-                    name,
+                    row["name"] if mine else f"  {name}",
                     duration(each["median_s"]),
                     duration(each["p99_s"]),
                     duration(each["min_s"]),
-                    f"{each['operations_per_s'] / 1e9:.1f}",
-                    str(row["bytes_moved"]) if mine else "",
+                    rate(each["operations_per_s"]),
+                    size(row["bytes_moved"]) if mine else "",
                     f"{row['roofline_share']:.0%}" if mine else "",
                     "" if mine else f"{each['median_s'] / ours['median_s']:.2f}×",
                     "" if mine else f"{each['min_s'] / ours['min_s']:.2f}×",
                     difference(row["difference"].get(name)),
                 )
             )
-    return aligned(lines, left=2)
+    notes = [
+        f"{row['name']}: no {name}, which says: {why[:WIDTH]}"
+        for row in rows
+        for name, why in row["absent"].items()
+    ]
+    return "\n".join([aligned(fitted(lines), left=1), *notes])
 
 
 def difference(largest: float | None) -> str:
     """The largest difference of an output; nothing where there is nothing to compare."""
-    return "" if largest is None else f"{largest:.4g}"
+    return "" if largest is None else f"{largest:.2g}"
 
 
 def layers(row: Mapping[str, Any]) -> str:
@@ -68,36 +81,33 @@ def layers(row: Mapping[str, Any]) -> str:
     """
     longest = max(each["median_s"] for each in row["layers"])
     lines: list[Row] = [
-        (
-            "operator",
-            "kind",
-            "median",
-            "p99",
-            "predicted",
-            "bound",
-            "Gop/s",
-            "bytes",
-            "roofline",
-            "",
-        )
+        ("operator", "kind", "median", "p99", "predicted", "by", "Gop/s", "bytes", "roofline", "")
     ]
     lines += [
         (
-            each["name"][-36:],
+            each["name"],
             each["kind"],
             duration(each["median_s"]),
             duration(each["p99_s"]),
             duration(each["predicted_s"]),
-            each["bound"],
-            f"{each['operations_per_s'] / 1e9:.1f}",
-            str(each["bytes_moved"]),
+            BOUNDS[each["bound"]],
+            rate(each["operations_per_s"]),
+            size(each["bytes_moved"]),
             f"{each['roofline_share']:.0%}",
             bar(each["median_s"] / longest, each["roofline_share"]),
         )
         for each in row["layers"]
     ]
     predicted = f"predicted {duration(row['predicted_s'])} in all, {_within(row)}"
-    return f"{row['name']}, each operator\n{aligned(lines, left=2)}\n{predicted}"
+    table = aligned(fitted(lines), left=2)
+    return f"{row['name']}, each operator\n{table}\n{predicted}\n{LEGEND}"
+
+
+def fitted(lines: Sequence[Row]) -> list[Row]:
+    """The first column cut in front, where names tell least, so that lines fit in WIDTH."""
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+    room = max(SHORTEST, WIDTH - sum(widths[1:]) - GAP * (len(widths) - 1))
+    return [(name if len(name) <= room else f"…{name[1 - room :]}", *rest) for name, *rest in lines]
 
 
 def is_near(predicted_s: float, measured_s: float) -> bool:
@@ -125,15 +135,34 @@ def duration(seconds: float) -> str:
     return f"{seconds * 1e9:.0f} ns"
 
 
+def size(count: int) -> str:
+    """Bytes with three digits: 999, 1.23k, 45.6M."""
+    for unit, scale in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= scale * 0.9995:
+            return three_digits(count / scale) + unit
+    return str(count)
+
+
+def rate(per_second: float) -> str:
+    """Operations a second, in units of 10⁹."""
+    return three_digits(per_second / 1e9) if per_second else ""
+
+
+def three_digits(value: float) -> str:
+    return f"{value:.{2 if value < 9.995 else 1 if value < 99.95 else 0}f}"
+
+
 def aligned(lines: Sequence[Row], *, left: int) -> str:
     """Columns padded to their widest cell; the first ``left`` and the last to the left."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     last = len(widths) - 1
     return "\n".join(
-        "  ".join(
+        (" " * GAP)
+        .join(
             cell.ljust(width) if column < left or column == last else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
+        )
+        .rstrip()
         for line in lines
     )
 
@@ -152,7 +181,7 @@ def counts(result: Mapping[str, Any]) -> str:
         for each in result["models"]
     ]
     head = f"{cpu['model']} ({', '.join(cpu['features']) or 'no extra features'}): "
-    parts = [head + "instructions of one inference", aligned(lines, left=1)]
+    parts = [head + "instructions of one inference", aligned(fitted(lines), left=1)]
     parts += [operator_counts(each) for each in result["models"]]
     return "\n\n".join(parts) + "\n"
 
@@ -163,7 +192,7 @@ def operator_counts(row: Mapping[str, Any]) -> str:
     lines: list[Row] = [("operator", "kind", "instructions", "per MAC", "")]
     lines += [
         (
-            each["name"][-36:],
+            each["name"],
             each["kind"],
             f"{each['instructions']:,}",
             f"{each['instructions'] / each['macs']:.3f}" if each["macs"] else "",
@@ -171,4 +200,4 @@ def operator_counts(row: Mapping[str, Any]) -> str:
         )
         for each in row["operators"]
     ]
-    return f"{row['name']}, each operator\n{aligned(lines, left=2)}"
+    return f"{row['name']}, each operator\n{aligned(fitted(lines), left=2)}"

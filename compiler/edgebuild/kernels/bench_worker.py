@@ -259,12 +259,18 @@ def measure(model: Mapping[str, Any]) -> dict[str, Any]:
     inputs = [random_input(generator, each["shape"], each["dtype"]) for each in card["inputs"]]
     bundle = Bundle(ours["path"], card, inputs, model["threads"])
     contestants = {"edgebuild": Contestant(run=bundle.run, outputs=bundle.outputs)}
+    absent = {}
     for name, facts in model["contestants"].items():
-        if name in RUNTIMES:
+        if name not in RUNTIMES:
+            continue
+        try:
             contestants[name] = RUNTIMES[name](facts["path"], inputs, model["threads"])
+        except Exception as error:  # whatever another runtime says of a model that it refuses
+            absent[name] = " ".join(str(error).split()) or type(error).__name__
     interleave(contestants, int(model["seconds"] * 1e9))
     return {
         "name": model["name"],
+        "absent": absent,
         "samples_ns": {name: each.samples_ns for name, each in contestants.items()},
         "walls_ns": {name: each.walls_ns for name, each in contestants.items()},
         "difference": {

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from math import prod
 from typing import Any
 
-from edgebuild.kernels import work
+from edgebuild.kernels import reach, work
 from edgebuild.kernels.calls import Call, Lowered
 from edgebuild.kernels.driver import Source
 from edgebuild.kernels.emission import CallCode
@@ -35,7 +35,9 @@ def card(source: Source, weights_bytes: int, code_bytes: int) -> dict[str, Any]:
         "arena_bytes": source.plan.arena_bytes,
         "weights_bytes": weights_bytes,
         "code_bytes": code_bytes,
-        "operators": operators(lowered, source.codes),
+        "operators": operators(
+            lowered, source.codes, reach.reach(lowered, source.codes, source.plan)
+        ),
         "memory_plan": source.plan.table(),
         "cpu": processor(source.cpu),
         "macs": sum(call.spec.macs for call in lowered.calls),
@@ -114,19 +116,28 @@ def parameters(graph: Graph) -> int:
     )
 
 
-def operators(lowered: Lowered, codes: Sequence[CallCode | None]) -> list[dict[str, Any]]:
-    """One row per kernel call."""
-    return [_operator(lowered, call, code) for call, code in zip(lowered.calls, codes, strict=True)]
+def operators(
+    lowered: Lowered,
+    codes: Sequence[CallCode] | None = None,
+    far: Sequence[Mapping[str, int]] | None = None,
+) -> list[dict[str, Any]]:
+    """One row per kernel call; more is known of them once there is code, in its memory."""
+    none = [None] * len(lowered.calls)
+    calls = zip(lowered.calls, codes or none, far or none, strict=True)
+    return [_operator(lowered, *each) for each in calls]
 
 
-def _operator(lowered: Lowered, call: Call, code: CallCode | None) -> dict[str, Any]:
+def _operator(
+    lowered: Lowered, call: Call, code: CallCode | None, far: Mapping[str, int] | None
+) -> dict[str, Any]:
     natural = sum(array.nbytes for array in call.constants)
     weights = natural if code is None else code.constants_bytes
+    tiles = None if code is None else code.tiles
     output = lowered.values[call.output]
     kinds = {operator.name: operator.kind for operator in lowered.graph.operators}
     return {
         "name": call.sources[0] if call.sources else call.output,
-        **work.row(lowered, call, weights),
+        **work.row(lowered, call, weights, tiles, far),
         "fused": "+".join(dict.fromkeys(kinds.get(s, call.spec.kind) for s in call.sources)),
         "weights_bytes": weights,
         "output_shape": list(output.shape),

@@ -23,6 +23,21 @@ class Phase:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tiles:
+    """How Winograd's form computes a convolution: ``count`` tiles of ``side`` squared outputs.
+
+    ``into`` and ``out``: vector operations to transform a tile, for each vector of its input's
+    and of its output's channels. ``passes``: how often the weights are read.
+    """
+
+    side: int
+    count: int
+    into: int
+    out: int
+    passes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallCode:
     """How one call is made: its phases, where its constants lie, and its scratch memory."""
 
@@ -30,6 +45,7 @@ class CallCode:
     constants_offset: int  # -1: none
     constants_bytes: int
     scratch_bytes: int
+    tiles: Tiles | None = None
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ def facts(graph: Graph, cpu: Cpu | None = None) -> dict[str, Any]:
 
 
 def _facts(graph: Graph, lowered: Lowered, cpu: Cpu | None) -> dict[str, Any]:
-    rows = card.operators(lowered, [None] * len(lowered.calls))
+    rows = card.operators(lowered)
     return {
         **card.identity(graph),
         "weights_bytes": sum(row["weights_bytes"] for row in rows),

@@ -115,7 +115,7 @@ def generate(
 def split(lowered: Lowered, kernels: Sequence[Any], cpu: Cpu) -> dict[tuple[int, int], int]:
     """(call, phase) -> tasks done at a time, for phases worth more than one core."""
     calls = zip(lowered.calls, kernels, strict=True)
-    rows = [kernel_work.row(lowered, call, kernel.constants_bytes) for call, kernel in calls]
+    rows = [kernel_work.row(lowered, call, k.constants_bytes, k.tiles) for call, k in calls]
     return threads.grains(rows, [[p.tasks for p in k.phases] for k in kernels], cpu)
 
 
@@ -131,6 +131,7 @@ def _code(
         constants_offset=pool.add(packed),
         constants_bytes=len(packed),
         scratch_bytes=kernel.scratch_bytes,
+        tiles=kernel.tiles,
     )
 
 

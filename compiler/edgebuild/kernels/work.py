@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from math import prod
 from typing import Any
 
 from edgebuild.kernels import specs
 from edgebuild.kernels.calls import Call, Lowered
+from edgebuild.kernels.emission import Tiles
 from edgebuild.kernels.program import Program, Shape
 from edgebuild.kernels.specs import Spec
 from edgebuild.model.graph import DTYPES
@@ -16,37 +18,47 @@ from edgebuild.model.graph import DTYPES
 NOTHING = Program(operands=(), steps=())
 
 
-def row(lowered: Lowered, call: Call, constants_bytes: int) -> dict[str, Any]:
-    """What the roofline takes: kind, multiply-adds, bytes, and the facts below."""
+def row(
+    lowered: Lowered,
+    call: Call,
+    constants_bytes: int,
+    tiles: Tiles | None = None,
+    reach: Mapping[str, int] | None = None,
+) -> dict[str, Any]:
+    """What the roofline takes: kind, multiply-adds, bytes, and the facts below.
+
+    ``reach``: of each value, the bytes that were used since it was (reach.py); of those that are
+    known, ``activations`` has pairs of bytes moved and these.
+    """
+    each = moved(lowered, call)
+    weights = constants_read(call, constants_bytes)
+    far = {} if reach is None else {"activations": [[each[n], reach[n]] for n in reach]}
     return {
         "kind": call.spec.kind,
         "macs": call.spec.macs,
-        "bytes_moved": bytes_moved(lowered, call, constants_bytes),
-        "weights_read_bytes": constants_read(call, constants_bytes),
-        "work": facts(call.spec) | winograd(call.spec, constants_bytes),
+        "bytes_moved": sum(each.values()) + weights,
+        "weights_read_bytes": weights,
+        **far,
+        "work": facts(call.spec) | (winograd(call.spec, tiles) if tiles else {}),
     }
 
 
-def winograd(spec: Spec, constants_bytes: int) -> dict[str, Any]:
-    """What is different where a 3×3 window became fewer products over tiles of m × m outputs.
+def winograd(spec: Spec, tiles: Tiles) -> dict[str, Any]:
+    """What is different where a 3×3 window became fewer products, over transformed tiles.
 
-    The packed weights tell: they have (m + 2)² numbers for each pair of channels instead of 9.
+    Of each result there are fewer products; ``reads`` and ``runs`` are the operations of the
+    transforms. Rows and columns stay those of the results.
     """
-    if not isinstance(spec, specs.Conv2d) or spec.dtype != "float32":
-        return {}
-    if spec.window.kernel != (3, 3) or spec.window.stride != (1, 1) or spec.groups != 1:
-        return {}
-    channels, pairs = spec.input[3], spec.input[3] * spec.output[3]
-    each = constants_bytes // DTYPES[spec.dtype].itemsize // max(1, pairs)
-    m = next((m for m in (4, 2) if each >= (m + 2) ** 2), 0)
-    if m == 0:
-        return {}
-    share = (m + 2) ** 2 / m**2
+    arguments = spec.arguments()
+    channels, outputs = arguments[0].shape[3], arguments[-1].shape
+    places = (tiles.side + 2) ** 2
     return {
         "family": "winograd",
-        "products": channels * share,
+        "products": channels * places * tiles.count / prod(outputs[:3]),
         "stretch": channels,
-        "reads": prod(spec.input) * share,
+        "reads": tiles.count * tiles.into * channels,
+        "runs": tiles.count * tiles.out,
+        "passes": tiles.passes,
     }
 
 
@@ -156,13 +168,24 @@ def constants_read(call: Call, constants_bytes: int) -> int:
     return constants_bytes
 
 
-def bytes_moved(lowered: Lowered, call: Call, constants_bytes: int) -> int:
-    """Bytes that one call reads and writes at least."""
-    names = dict.fromkeys((*call.inputs, call.output))
-    sizes = {name: lowered.values[name].size_bytes for name in names}
-    if isinstance(call.spec, specs.Gather) and not call.spec.constant:
+def moved(lowered: Lowered, call: Call) -> dict[str, int]:
+    """Bytes of each value that a call reads or writes, at least."""
+    spec = call.spec
+    sizes = {
+        name: lowered.values[name].size_bytes for name in dict.fromkeys((*call.inputs, call.output))
+    }
+    if isinstance(spec, specs.Gather) and not spec.constant:
         sizes[call.inputs[0]] = min(sizes[call.inputs[0]], sizes[call.output])
-    return sum(sizes.values()) + constants_read(call, constants_bytes)
+    if isinstance(spec, specs.Copy):  # a part of one becomes a part of the other
+        part = prod(spec.shape) * DTYPES[spec.dtype].itemsize
+        sizes = {name: min(size, part) for name, size in sizes.items()}
+    if isinstance(spec, specs.Matmul):  # likewise
+        item, batch = DTYPES[spec.dtype].itemsize, prod(spec.batch)
+        parts = (spec.m * spec.k, spec.k * spec.n)
+        for name, part in zip(call.inputs, parts, strict=False):
+            sizes[name] = min(sizes[name], batch * part * item)
+        sizes[call.output] = min(sizes[call.output], batch * spec.m * spec.n * 4)
+    return sizes
 
 
 def _size_bytes(spec: specs.Gather) -> int:

@@ -32,57 +32,67 @@ from typing import Any, NamedTuple
 from edgebuild.model.profile import Cpu, Profile
 
 
+class Counts(NamedTuple):
+    """Units of work."""
+
+    product: float  # cycles of multiply-adds at the peak
+    result: float  # vectors of results
+    read: float  # vectors of inputs
+    run: float  # walks, times the vectors across each
+
+
 class Costs(NamedTuple):
     """Cycles of one kernel family, for each unit of work."""
 
-    product: float  # for each cycle of multiply-adds at the peak
-    result: float  # for each vector of results
-    read: float  # for each vector of inputs
-    run: float  # for each walk, and each vector across it
+    product: float
+    result: float
+    read: float
+    run: float
+    hidden: float = 0.75  # of the faster of arithmetic and traffic, what hides behind the slower
 
 
 COSTS: Mapping[tuple[str, str], Costs] = {
-    ("conv2d", "float32"): Costs(1.05, 0.28, 0.00, 4.20),
-    ("conv2d", "int8"): Costs(1.06, 2.20, 3.19, 0.72),
-    ("copy", "float32"): Costs(0.00, 0.00, 13.83, 0.00),
-    ("dense", "float32"): Costs(1.05, 0.43, 0.00, 5.00),
-    ("dense", "int8"): Costs(1.02, 2.82, 2.94, 0.00),
-    ("depthwise2d", "float32"): Costs(0.97, 0.00, 0.88, 0.00),
-    ("depthwise2d", "int8"): Costs(3.40, 0.01, 5.15, 6.27),
-    ("elementwise", "float32"): Costs(0.00, 0.02, 0.00, 0.00),
-    ("elementwise", "int8"): Costs(0.00, 0.00, 0.00, 0.61),
-    ("gather", "float32"): Costs(0.00, 0.00, 0.00, 0.00),
-    ("layer_norm", "float32"): Costs(0.00, 4.77, 0.00, 2.63),
-    ("matmul", "float32"): Costs(1.07, 0.32, 1.08, 76.98),
-    ("pool2d", "float32"): Costs(0.00, 5.55, 1.18, 0.00),
-    ("reduce", "float32"): Costs(0.00, 0.00, 2.34, 0.00),
-    ("reduce", "int8"): Costs(0.00, 0.00, 3.95, 0.00),
-    ("softmax", "float32"): Costs(0.00, 12.24, 0.70, 17.55),
-    ("softmax", "int8"): Costs(0.00, 11.83, 122.96, 25.35),
-    ("winograd", "float32"): Costs(1.27, 0.00, 8.16, 139.98),
+    ("conv2d", "float32"): Costs(1.03, 0.39, 0.75, 0.00, 1.00),
+    ("conv2d", "int8"): Costs(1.00, 2.55, 1.92, 0.00, 0.75),
+    ("copy", "float32"): Costs(0.00, 0.00, 0.00, 0.99, 0.25),
+    ("dense", "float32"): Costs(1.05, 0.10, 0.28, 0.00, 1.00),
+    ("dense", "int8"): Costs(0.92, 2.85, 3.30, 0.46, 0.75),
+    ("depthwise2d", "float32"): Costs(0.79, 0.00, 0.00, 0.00, 0.25),
+    ("depthwise2d", "int8"): Costs(2.51, 1.92, 4.97, 0.00, 1.00),
+    ("elementwise", "float32"): Costs(0.00, 0.00, 0.00, 0.13, 0.00),
+    ("elementwise", "int8"): Costs(0.00, 0.00, 27.26, 0.00, 0.25),
+    ("gather", "float32"): Costs(0.00, 0.00, 0.00, 0.00, 0.00),
+    ("layer_norm", "float32"): Costs(0.00, 6.12, 0.00, 0.00, 0.75),
+    ("matmul", "float32"): Costs(1.06, 0.64, 0.00, 240.25, 1.00),
+    ("pool2d", "float32"): Costs(0.00, 0.51, 1.95, 0.00, 0.25),
+    ("reduce", "float32"): Costs(0.00, 0.00, 0.95, 4.74, 0.25),
+    ("reduce", "int8"): Costs(0.00, 0.00, 3.95, 37.79, 1.00),
+    ("softmax", "float32"): Costs(0.00, 10.24, 0.00, 22.40, 0.00),
+    ("softmax", "int8"): Costs(0.00, 29.00, 40.99, 0.00, 0.25),
+    ("winograd", "float32"): Costs(1.03, 0.76, 0.76, 0.00, 0.50),
 }
 OTHER_COSTS = Costs(1.0, 4.0, 2.0, 0.0)
 
 FUNCTIONS: Mapping[str, float] = {
-    "abs": 0.1,
-    "add": 0.3,
-    "add_int8": 4.9,
-    "clamp": 0.1,
-    "div": 0.7,
-    "erf": 7.9,
-    "exp": 11.5,
-    "floor": 2.0,
-    "log": 18.7,
-    "logistic": 14.1,
-    "lookup": 18.6,
-    "mul": 0.6,
-    "mul_int8": 5.3,
-    "number": 0.0,
+    "abs": 0.0,
+    "add": 0.0,
+    "add_int8": 4.5,
+    "clamp": 0.8,
+    "div": 0.0,
+    "erf": 12.5,
+    "exp": 13.0,
+    "floor": 1.1,
+    "log": 20.7,
+    "logistic": 14.6,
+    "lookup": 18.3,
+    "mul": 0.2,
+    "mul_int8": 0.0,
+    "number": 0.6,
     "requantise": 0.0,
     "requantise_real": 0.0,
-    "sqrt": 1.6,
+    "sqrt": 1.0,
     "sub": 0.0,
-    "tanh": 6.5,
+    "tanh": 7.1,
 }
 OTHER_FUNCTION = 2.0
 
@@ -90,13 +100,16 @@ OTHER_FUNCTION = 2.0
 # fewer units does beside multiplying takes longer in proportion.
 PACE = 2.0
 
-OVERLAPPED = 0.75  # of the faster of arithmetic and traffic, how much hides behind the slower
-
 CALL_CYCLES = 40  # prologue, loop set-up and the branches that a new kernel mispredicts
 
 # What a profile does not say: registers per cycle that stream from the first and second cache.
 L1_REGISTERS_PER_CYCLE = 1.5
 L2_REGISTERS_PER_CYCLE = 0.5
+
+
+#: Of an operator, as ``kernels/work.py`` counts them. ``activations``, where the memory plan is
+#: known: pairs of bytes moved and of bytes used since those were.
+FACTS = ("name", "kind", "macs", "bytes_moved", "weights_read_bytes", "activations", "work")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,8 +146,7 @@ def machine(cpu: Cpu, memory_bytes_per_s: float) -> Machine:
 def predict(operators: Iterable[Mapping[str, Any]], profile: Profile) -> list[dict[str, Any]]:
     """Predict each operator's time on one core of ``profile``.
 
-    Each operator has ``name``, ``kind``, ``macs``, ``bytes_moved``, ``weights_read_bytes`` and
-    ``work`` (``kernels/work.py``). Answers one row for each: the first four with ``time_s`` and
+    Each operator has FACTS. Answers one row for each: the first four of them with ``time_s`` and
     ``bound`` ("compute", "memory" or "call").
     """
     rows = list(operators)
@@ -163,7 +175,7 @@ def operator_time(
     call = CALL_CYCLES / limits.clock_hz
     compute = compute_s(operator, limits)
     traffic = traffic_s(operator, limits, footprint_bytes)
-    hidden = OVERLAPPED * min(compute, traffic)
+    hidden = costs_of(operator).hidden * min(compute, traffic)
     bounds = {"compute": compute, "memory": traffic, "call": call}
     return compute + traffic - hidden + call, max(bounds, key=lambda name: bounds[name])
 
@@ -183,6 +195,11 @@ def family(operator: Mapping[str, Any]) -> tuple[str, str]:
     return operator["work"].get("family", operator["kind"]), arithmetic(operator)
 
 
+def costs_of(operator: Mapping[str, Any]) -> Costs:
+    """What its family costs."""
+    return COSTS.get(family(operator), OTHER_COSTS)
+
+
 def arithmetic(operator: Mapping[str, Any]) -> str:
     """ "int8" or "float32": what the multiply-adds are done in."""
     return str(operator["work"]["arithmetic"])
@@ -190,7 +207,7 @@ def arithmetic(operator: Mapping[str, Any]) -> str:
 
 def compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
     """Seconds of arithmetic."""
-    costs = COSTS.get(family(operator), OTHER_COSTS)
+    costs = costs_of(operator)
     counted = counts(operator, limits)
     functions = operator["work"]["functions"]
     each = sum(FUNCTIONS.get(name, OTHER_FUNCTION) * many for name, many in functions.items())
@@ -200,7 +217,7 @@ def compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
     return float(costs.product * counted.product + rest * PACE / pace) / limits.clock_hz
 
 
-def counts(operator: Mapping[str, Any], limits: Machine) -> Costs:
+def counts(operator: Mapping[str, Any], limits: Machine) -> Counts:
     """How many units of each cost an operator has.
 
     The vectors of the last, partly filled one are as many as it has powers of two: that is how
@@ -217,7 +234,7 @@ def counts(operator: Mapping[str, Any], limits: Machine) -> Costs:
     alone = operator["kind"] == "depthwise2d"
     vectors = results if alone else work["rows"] * across
     summed = vectors * limits.lanes * products
-    return Costs(
+    return Counts(
         product=summed * limits.clock_hz / limits.macs_per_s[kind],
         result=results,
         read=work["reads"] / limits.lanes / (4 if kind == "int8" else 1),
@@ -228,11 +245,14 @@ def counts(operator: Mapping[str, Any], limits: Machine) -> Costs:
 def traffic_s(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
     """Seconds of moving bytes."""
     weights = _weights_read(operator)
-    activations = operator["bytes_moved"] - weights
-    if operator["kind"] == "elementwise":  # writes where it read
-        activations /= 2
-    from_weights = weights / limits.bytes_per_s(footprint_bytes)
-    return float(from_weights + activations / limits.bytes_per_s(activations))
+    near = operator["bytes_moved"] - weights
+    activations = operator.get("activations", [[near, near]])
+    again = operator["work"].get("passes", 1) - 1
+    return float(
+        weights / limits.bytes_per_s(footprint_bytes)
+        + again * weights / limits.bytes_per_s(weights)
+        + sum(moved / limits.bytes_per_s(used) for moved, used in activations)
+    )
 
 
 def _weights_read(operator: Mapping[str, Any]) -> int:

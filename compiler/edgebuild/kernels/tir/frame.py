@@ -15,6 +15,7 @@ from typing import Any
 
 from tvm import tirx
 
+from edgebuild.kernels.emission import Tiles
 from edgebuild.kernels.program import Program
 from edgebuild.kernels.specs import Conv2d, Depthwise2d, Spec
 from edgebuild.kernels.tir.constants import ALIGNMENT, Array, Block
@@ -49,6 +50,7 @@ class Kernel:
     scratch_bytes: int
     constants_bytes: int
     pack: Callable[[Sequence[Array]], bytes]
+    tiles: Tiles | None = None
 
 
 class Frame:
@@ -101,6 +103,7 @@ class Build:
         self.over, self.free_bytes = over, free_bytes
         self.block, self.phases = Block(), list[Phase]()
         self.scratch_bytes = 0
+        self.tiles: Tiles | None = None  # of Winograd's form, where that was chosen
 
     def scratch(self, size_bytes: int) -> int:
         """Reserve scratch; returns its byte offset."""
@@ -117,7 +120,7 @@ class Build:
         return Kernel(
             phases=tuple(self.phases), scratch_bytes=self.scratch_bytes,
             constants_bytes=block.size_bytes,
-            pack=lambda values: block.pack(names, values),
+            pack=lambda values: block.pack(names, values), tiles=self.tiles,
         )  # fmt: skip
 
 

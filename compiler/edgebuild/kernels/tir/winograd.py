@@ -53,6 +53,7 @@ class Winograd:
     def __init__(self, spec: Conv2d, plan: Plan, kernel: Build) -> None:
         self.spec, self.plan, self.form, self.kernel = spec, plan, plan.form, kernel
         self.how = products(kernel.isa, "float32")
+        kernel.tiles = plan.counted(spec.output[0])
         self.walk = Walk(outer=((1, 0),), run=spec.input[3], group=1)
         self.weights = Weights(
             kernel.block, self.how, plan.cut, self.walk, groups=self.form.n**2, dtype="float32",

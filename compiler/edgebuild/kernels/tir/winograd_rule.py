@@ -15,6 +15,7 @@ from math import prod
 
 import numpy as np
 
+from edgebuild.kernels.emission import Tiles
 from edgebuild.kernels.specs import Conv2d
 from edgebuild.kernels.tir.constants import Array
 from edgebuild.kernels.tir.frame import even, padded, pieces
@@ -153,6 +154,16 @@ class Plan:
             return max(self.rows * self.row, self.makers * self.block)
         return max(self.row, self.block)
 
+    def counted(self, images: int) -> Tiles:
+        """What the roofline asks for."""
+        n, m = self.form.n, self.form.m
+        return Tiles(
+            side=m, count=images * self.down * self.across,
+            into=(m + n) * (2 * n + self.form.into_cost),
+            out=n * n + (n + m) * self.form.out_cost + m * m,
+            passes=images * self.bands * self.spans,
+        )  # fmt: skip
+
     def scratch_bytes(self, tasks: int) -> int:
         return sum(padded(tasks * 4 * size) for size in (self.left, self.shared))
 
@@ -220,15 +231,14 @@ def _plain_cost(spec: Conv2d, isa: Isa) -> float:
 def _cost(spec: Conv2d, plan: Plan, isa: Isa) -> float:
     """In vector operations: multiplications, transforms with their loads and stores, weights."""
     form = plan.form
-    n, m = form.n, form.m
+    n = form.n
     c, k = spec.input[3], spec.output[3]
     vectors = n * n * c * plan.cut.total
-    each = 1.0 * (m + n) * (2 * n + form.into_cost) * _vectors(c, isa.lanes)
-    each += (n * n + (n + m) * form.out_cost + m * m) * _vectors(k, isa.lanes)
+    counted = plan.counted(spec.output[0])
+    each = 1.0 * counted.into * _vectors(c, isa.lanes) + counted.out * _vectors(k, isa.lanes)
     # half of an operand's load hides behind the multiplications
     each += vectors * (1 + 0.5 / plan.cut.vectors) + n * n * plan.cut.total
-    passes = spec.output[0] * plan.bands * plan.spans
-    return spec.output[0] * plan.down * plan.across * each + passes * _streamed(vectors, isa)
+    return counted.count * each + counted.passes * _streamed(vectors, isa)
 
 
 def _vectors(count: int, lanes: int) -> int:
