@@ -22,6 +22,7 @@ from tests.flow import emulated
 from tests.flow.test_kernels_check import MODELS
 from tests.unit import test_tir_contraction as contraction
 from tests.unit import test_tir_families as families
+from tests.unit import test_tir_matmul_int8 as matmul_int8
 from tests.unit import tir_helpers as h
 from tests.unit.test_tir_contraction import _WINDOWS, conv, dense
 from tests.unit.test_tir_winograd import force, squares
@@ -57,6 +58,7 @@ FAMILIES: dict[str, Callable[[Path], None]] = {
     "comparisons": families.test_comparisons_selections_and_conversions,
     "padding": families.test_padding,
     "products of two inputs": contraction.test_products_of_two_inputs,
+    "products of two inputs, int8": matmul_int8.test_all_layouts_and_zero_points,
 }
 Emulate = Callable[[str], Sequence[str]]
 
@@ -87,6 +89,12 @@ def test_convolutions(name: str, emulate: Emulate, tmp_path: Path) -> None:
     small: Cpu = h.tiny_caches(target, 1024, 1)
     emulated.check(tmp_path / "whole", many, target, emulate(core))
     emulated.check(tmp_path / "strips", many, small, emulate(core))
+
+
+@pytest.mark.parametrize("name", ["smmla", "sdot", "smlal"])
+def test_products_of_two_inputs(name: str, emulate: Emulate, tmp_path: Path) -> None:
+    core, target = CORES[name]
+    emulated.check(tmp_path, matmul_int8.many(), target, emulate(core))
 
 
 @pytest.mark.parametrize("core", SCALABLE)

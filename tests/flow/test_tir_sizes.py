@@ -10,6 +10,7 @@ import pytest
 from edgebuild.kernels.tir.winograd_rule import FOUR, TWO, Form
 from tests.unit import tir_helpers as h
 from tests.unit.test_tir_contraction import dense
+from tests.unit.test_tir_matmul_int8 import product
 from tests.unit.test_tir_winograd import check as close
 from tests.unit.test_tir_winograd import force, squares
 
@@ -22,6 +23,15 @@ def test_all_sizes_from_1_to_70(tmp_path: Path, dtype: str, first: int) -> None:
         dense(s, 71 - s, (s * 29) % 71 or 70, dtype, real=s % 2 == 0) for s in range(first, 71, 3)
     ]
     h.check(tmp_path, many)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [1, 2, 3])
+def test_all_sizes_of_two_inputs(tmp_path: Path, first: int) -> None:
+    h.check(tmp_path, [
+        product((), s, 71 - s, (s * 29) % 71 or 70, s % 4 > 1, s % 2 == 0)
+        for s in range(first, 71, 3)
+    ])  # fmt: skip
 
 
 @pytest.mark.slow

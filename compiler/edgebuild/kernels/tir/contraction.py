@@ -27,7 +27,9 @@ from edgebuild.kernels.tir.emit import (
     Registers,
     cast,
     const,
+    dtype_of,
     shuffle,
+    splat,
 )
 from edgebuild.kernels.tir.frame import Frame, covers, store
 from edgebuild.kernels.tir.matrices import Matrices
@@ -173,7 +175,7 @@ def _ordered(block: Array, how: Form) -> Array:
     return block.transpose((2, 3, 0, 4, 1) if how.halves else (2, 3, 0, 1, 4))
 
 
-def _kind(how: Form) -> type[Steps]:
+def steps_of(how: Form) -> type[Steps]:
     """What emits the steps of a form."""
     if how.scalable:
         return Scalable
@@ -186,7 +188,9 @@ class Sums:
     def __init__(self, frame: Frame, how: Form, walk: Walk, cut: Split, weights: Right) -> None:
         self._frame, self._form, self._walk = frame, how, walk
         self._cut, self._weights = cut, weights
-        self.steps = _kind(how)(frame.w, frame.isa, how)
+        self.steps = steps_of(how)(frame.w, frame.isa, how)
+        #: Added to the sums of a tile's row, where a sum depends on more than its column.
+        self.row_term: Callable[[int], Expr] | None = None
 
     def sums(
         self, left: Memory, rows: Rows, weights: Index, start: Index, vectors: int
@@ -216,13 +220,19 @@ class Sums:
         band, row = divmod(m, self._form.rows)
         at = (band * vectors + v) * self._form.rows
         found = [sums.get(at + i) for i in range(self._form.rows)]
-        return self.steps.result(found, row, self._start(start, v))
+        value = self.steps.result(found, row, self._start(start, v))
+        if self.row_term is None:
+            return value
+        dtype, lanes = dtype_of(value)
+        return self._frame.w.let(value + splat(cast(self.row_term(m), dtype), lanes))
 
     def _start(self, start: Index, v: int) -> object:
         if self._weights.start_at is None:
             return const(0, self._weights.kind, self._form.lanes)
         at = start + (self._weights.start_at + v * self._form.lanes)
-        return self._frame.constants.load(at, self._weights.kind, self._form.lanes)
+        return (self._weights.memory or self._frame.constants).load(
+            at, self._weights.kind, self._form.lanes
+        )
 
     def _walk_positions(
         self, left: Memory, rows: Rows, weights: Index, vectors: int,

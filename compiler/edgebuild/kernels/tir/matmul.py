@@ -7,16 +7,16 @@ the left side then gains from it. Transposing while packing is done in registers
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import prod
 
 from tvm import tirx
 
 from edgebuild.kernels.specs import Matmul
-from edgebuild.kernels.tir import matmul_plain
+from edgebuild.kernels.tir import matmul_bytes, matmul_plain
 from edgebuild.kernels.tir.contraction import Rows, Tile, Walk
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, const, shuffle
+from edgebuild.kernels.tir.emit import Expr, const
 from edgebuild.kernels.tir.frame import Build, Frame, unravel
+from edgebuild.kernels.tir.matmul_tiles import Packed, all_blocks, transposed
 from edgebuild.kernels.tir.products import Form, form
 from edgebuild.kernels.tir.scalars import offset
 from edgebuild.kernels.tir.tile_shape import Split, rows_of, split
@@ -26,35 +26,13 @@ ENOUGH_ROWS = 4
 
 
 def matmul(spec: Matmul, kernel: Build) -> None:
-    packs = (
-        spec.dtype == "float32" and spec.m >= ENOUGH_ROWS
-        and spec.left_strides[-1] == 1 and spec.output_strides[-1] == 1
-    )  # fmt: skip
-    if packs:
+    packs = spec.m >= ENOUGH_ROWS and spec.output_strides[-1] == 1
+    if packs and spec.dtype == "int8" and matmul_bytes.suits(spec, kernel.isa):
+        matmul_bytes.matmul(spec, kernel)
+    elif packs and spec.dtype == "float32" and spec.left_strides[-1] == 1:
         _packed(spec, kernel)
     else:
         matmul_plain.matmul(spec, kernel)
-
-
-@dataclass(slots=True)
-class Packed:
-    """The right side in scratch: per batch, blocks of [k][vector][lane]."""
-
-    cut: Split
-    k: int
-    at_element: int
-    memory: Memory | None = None
-    dtype: str = "float32"
-    kind: str = "float32"
-    start_at: int | None = None
-
-    def at(self, group: Index, block: Index) -> Index:
-        per_group = self.cut.padded * self.k
-        size = self.cut.width * self.k
-        return group * per_group + block * size + self.at_element
-
-    def position(self, vectors: int) -> int:
-        return self.k * vectors * self.cut.lanes
 
 
 def _packed(spec: Matmul, kernel: Build) -> None:
@@ -63,7 +41,7 @@ def _packed(spec: Matmul, kernel: Build) -> None:
     cut = split(kernel.isa, how, spec.n, spec.m)
     rows = rows_of(kernel.isa, how, cut.vectors, spec.m)
     at = kernel.scratch(4 * batches * cut.padded * spec.k) // 4
-    right = Packed(cut=cut, k=spec.k, at_element=at)
+    right = Packed(cut=cut, depth=spec.k, at_element=at)
     _pack(spec, kernel, cut, right)
     _multiply(spec, kernel, how, cut, right, rows)
 
@@ -119,7 +97,7 @@ def _columns(
                     ))
                     for j in range(lanes)
                 ]  # fmt: skip
-                for i, vector in enumerate(transposed(frame, block)):
+                for i, vector in enumerate(transposed(w, block)):
                     frame.scratch.store(place + (first + i) * step, vector)
     with w.loop(done, spec.k, "k") as k:
         at = w.let(source + k * down)
@@ -129,21 +107,6 @@ def _columns(
             for j in range(lanes):
                 value = w.let(memory.load(at + min(j, count - 1) * across, "float32"))
                 frame.scratch.store(place + k * step + j, value)
-
-
-def transposed(frame: Frame, rows: list[Expr]) -> list[Expr]:
-    """A square of vectors transposed: log2(n) rounds of weaving row i with row i + n/2."""
-    n = len(rows)
-    low = [lane + side * n for lane in range(n // 2) for side in (0, 1)]
-    high = [lane + n // 2 for lane in low]
-    rounds = n.bit_length() - 1
-    for _ in range(rounds):
-        woven = []
-        for i in range(n // 2):
-            pair = [rows[i], rows[i + n // 2]]
-            woven += [frame.w.let(shuffle(pair, low)), frame.w.let(shuffle(pair, high))]
-        rows = woven
-    return rows
 
 
 def _multiply(spec: Matmul, kernel: Build, how: Form, cut: Split, right: Packed, rows: int) -> None:
@@ -170,14 +133,7 @@ def _multiply(spec: Matmul, kernel: Build, how: Form, cut: Split, right: Packed,
             bases = Rows(first=w.let(left + first * down), stride=down, count=size)
             stores = Rows(first=w.let(place + first * across), stride=across, count=size)
             points = [(*where, i) for i in lines]
-            whole = cut.blocks - (1 if cut.tail else 0)
-            if whole:
-                with w.loop(0, whole, "b") as b:
-                    tile.emit(frame.inputs["left"], bases, points, stores, batch, b,
-                              tail=False, offset=0)  # fmt: skip
-            if cut.tail:
-                tile.emit(frame.inputs["left"], bases, points, stores, batch,
-                          const(cut.blocks - 1, "int64"), tail=True, offset=0)  # fmt: skip
+            all_blocks(w, tile, cut, frame.inputs["left"], bases, points, stores, batch)
 
         rest = spec.m % rows
         if not rest:

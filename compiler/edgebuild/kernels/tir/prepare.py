@@ -17,7 +17,12 @@ from edgebuild.kernels.tir.emit import Expr, Index, cast, const
 from edgebuild.kernels.tir.frame import Build, Frame, along, divided, even
 from edgebuild.kernels.tir.products import Form
 
-_BYTES = {"int8": 1, "int16": 2, "float32": 4}
+BYTES = {"int8": 1, "int16": 2, "int32": 4, "float32": 4, "float64": 8}
+
+
+def changed(how: Form, value: Expr, lanes: int) -> Expr:
+    """An element as the form reads it; adding 128 to a signed byte turns its highest bit over."""
+    return value ^ const(-128, "int8", lanes) if how.bias else cast(value, how.source)
 
 
 class Copy:
@@ -31,7 +36,7 @@ class Copy:
         self.kernel, self.how, self.shape, self.zero = kernel, how, shape, zero
         self.before, self.height = before, size[0]
         self.width = size[1] * shape[3]
-        self.item = _BYTES[how.source]
+        self.item = BYTES[how.source]
         self.lead = min(before[1], size[1]) * shape[3]
         self.body = min(shape[2], size[1] - before[1]) * shape[3]
         self._beyond = beyond * self.item
@@ -97,13 +102,9 @@ class Copy:
 
         def some(i: Index, n: int) -> None:
             value = frame.w.let(frame.inputs["input"].load(source + i, dtype, n))
-            frame.scratch.store(place + i, self._changed(value, n))
+            frame.scratch.store(place + i, changed(self.how, value, n))
 
         along(frame.w, count, self._lanes, some)
-
-    def _changed(self, value: Expr, lanes: int) -> Expr:
-        # adding 128 to a signed byte is turning its highest bit over
-        return value ^ const(-128, "int8", lanes) if self.how.bias else cast(value, self.how.source)
 
     def _fill(self, frame: Frame, place: Index, count: int) -> None:
         value = self.zero + self.how.bias
