@@ -28,6 +28,7 @@ from edgebuild.kernels.specs import (
     Pool2d,
     Reduce,
 )
+from edgebuild.kernels.tabulate import tabulated
 
 _Contraction = Conv2d | Depthwise2d | Dense | Matmul | Pool2d | Reduce | LayerNorm
 #: gives the merged call, or None where the pair does not fit
@@ -66,7 +67,8 @@ def fuse(lowered: Lowered) -> Lowered:
     state = _State(lowered, list(lowered.calls))
     for match in (_join, _strides_in, _strides_out, _append):
         _sweep(state, match)
-    return replace(lowered, calls=tuple(call for call in state.slots if call is not None))
+    calls = (call for call in state.slots if call is not None)
+    return replace(lowered, calls=tuple(tabulated(call, *own_counts(call)) for call in calls))
 
 
 def _sweep(state: _State, match: _Match) -> None:
