@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See threads.h. Linux only: waiting is a futex, so that a sleeping helper costs nothing.
  *
- * A job is cut into parts, and whoever is free takes the next one: a helper that the scheduler
- * wakes late, or never, delays nobody. The claim word carries the job's number beside the next
- * part's, so a helper that is late for a job cannot take a part of the one that follows; and a
- * job does not end before every part that was taken is done, so `job` is stable for whoever
- * holds a part.
+ * A job is cut into parts, of which every thread has a share: the same rows of one operator and of
+ * the next, which then are in its core's cache. Whoever is done with his own share takes from the
+ * other end of another's: a helper that the scheduler wakes late, or never, delays nobody. A
+ * share's word carries the job's number beside the parts that are left, so a helper that is late
+ * for a job cannot take a part of the one that follows; and a job does not end before every part
+ * that was taken is done, so `job` is stable for whoever holds a part.
  */
 #define _GNU_SOURCE
 #include "threads.h"
@@ -39,7 +40,9 @@ static struct {
 
 /* Words that different threads write are on cache lines of their own. */
 #define OWN_LINE _Alignas(64)
-static OWN_LINE _Atomic uint64_t claim;      /* job number << 32 | next part */
+static struct {
+    OWN_LINE _Atomic uint64_t left; /* job number << 32 | first part << 16 | the one after the last */
+} shares[EDGE_THREADS];
 static OWN_LINE _Atomic uint32_t announced;  /* job number: the word helpers sleep on */
 static OWN_LINE _Atomic uint32_t done;       /* parts done: the word the caller sleeps on */
 static OWN_LINE _Atomic uint32_t asleep;     /* helpers sleeping, or about to */
@@ -69,26 +72,36 @@ static void relax(void) {
 #endif
 }
 
-/* Take and do parts of the job until none is left. */
-static void help(uint32_t number) {
-    uint64_t seen = atomic_load(&claim);
+/* Take a part of a share, the owner the first and others the last one; -1: none is left. */
+static int32_t take(int32_t share, bool own, uint32_t number) {
+    _Atomic uint64_t *left = &shares[share].left;
+    uint64_t seen = atomic_load(left);
     for (;;) {
-        int32_t part = (int32_t)(seen & 0xffffffffu);
-        if ((uint32_t)(seen >> 32) != number || part == 0) return;
-        if (!atomic_compare_exchange_weak(&claim, &seen, seen - 1)) continue;
-        part -= 1;
-        int32_t begin = (int32_t)((int64_t)job.tasks * part / job.parts);
-        int32_t end = (int32_t)((int64_t)job.tasks * (part + 1) / job.parts);
-        uint32_t parts = (uint32_t)job.parts;
-        job.task(job.context, begin, end);
-        if (atomic_fetch_add(&done, 1) + 1 == parts && atomic_load(&caller_asleep))
-            futex_wake(&done);
-        seen = atomic_load(&claim);
+        int32_t first = (int32_t)(seen >> 16 & 0xffff), end = (int32_t)(seen & 0xffff);
+        if ((uint32_t)(seen >> 32) != number || first == end) return -1;
+        if (atomic_compare_exchange_weak(left, &seen, own ? seen + (1 << 16) : seen - 1))
+            return own ? first : end - 1;
     }
 }
 
-static void *helper(void *unused) {
-    (void)unused;
+static void work_on(int32_t part) {
+    int32_t begin = (int32_t)((int64_t)job.tasks * part / job.parts);
+    int32_t end = (int32_t)((int64_t)job.tasks * (part + 1) / job.parts);
+    uint32_t parts = (uint32_t)job.parts;
+    job.task(job.context, begin, end);
+    if (atomic_fetch_add(&done, 1) + 1 == parts && atomic_load(&caller_asleep)) futex_wake(&done);
+}
+
+/* Do parts of the job until none is left. `me`: the share to begin with. */
+static void help(uint32_t number, int32_t me) {
+    for (int32_t i = 0; i < EDGE_THREADS; i++) {
+        int32_t share = (me + i) % EDGE_THREADS, part;
+        while ((part = take(share, i == 0, number)) >= 0) work_on(part);
+    }
+}
+
+static void *helper(void *share) {
+    int32_t me = (int32_t)(intptr_t)share;
     uint32_t seen = 0;
     while (!atomic_load(&stopping)) {
         int spins = atomic_load(&more_follows) ? SPINS : 0;
@@ -100,7 +113,7 @@ static void *helper(void *unused) {
             atomic_fetch_sub(&asleep, 1);
         }
         seen = atomic_load(&announced);
-        help(seen);
+        help(seen, me);
     }
     return NULL;
 }
@@ -132,7 +145,8 @@ static void start(void) {
     pthread_attr_setstacksize(&attributes, STACK_BYTES);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the gateway's loop's */
     int32_t running = 0;
-    while (running < wanted && pthread_create(&threads[running], &attributes, helper, NULL) == 0)
+    while (running < wanted && pthread_create(&threads[running], &attributes, helper,
+                                              (void *)(intptr_t)(running + 1)) == 0)
         running++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
@@ -171,9 +185,12 @@ void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain, 
     job.parts = parts;
     atomic_store(&more_follows, more != 0);
     atomic_store(&done, 0);
-    atomic_store(&claim, (uint64_t)number << 32 | (uint32_t)parts);
+    for (int32_t i = 0; i < workers; i++) {
+        uint32_t first = (uint32_t)(parts * i / workers), end = (uint32_t)(parts * (i + 1) / workers);
+        atomic_store(&shares[i].left, (uint64_t)number << 32 | first << 16 | end);
+    }
     announce(number);
-    help(number);
+    help(number, 0);
     wait_for_parts((uint32_t)parts);
     atomic_store(&taken, false);
 }
