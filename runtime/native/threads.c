@@ -41,7 +41,7 @@ static struct {
 /* Words that different threads write are on cache lines of their own. */
 #define OWN_LINE _Alignas(64)
 static struct {
-    OWN_LINE _Atomic uint64_t left; /* job number << 32 | first part << 16 | the one after the last */
+    OWN_LINE _Atomic uint64_t left; /* job number << 32 | first part << 16 | one after the last */
 } shares[EDGE_THREADS];
 static OWN_LINE _Atomic uint32_t announced;  /* job number: the word helpers sleep on */
 static OWN_LINE _Atomic uint32_t done;       /* parts done: the word the caller sleeps on */
@@ -186,7 +186,8 @@ void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain, 
     atomic_store(&more_follows, more != 0);
     atomic_store(&done, 0);
     for (int32_t i = 0; i < workers; i++) {
-        uint32_t first = (uint32_t)(parts * i / workers), end = (uint32_t)(parts * (i + 1) / workers);
+        uint32_t first = (uint32_t)(parts * i / workers);
+        uint32_t end = (uint32_t)(parts * (i + 1) / workers);
         atomic_store(&shares[i].left, (uint64_t)number << 32 | first << 16 | end);
     }
     announce(number);
