@@ -11,6 +11,7 @@ const struct edge_need edge_needs[] = {
 #define EAX 0
 #define EBX 1
 #define ECX 2
+#define EDX 3
 #ifdef __SSE3__
     {"sse3", 1, 0, ECX, 0},
 #endif
@@ -64,6 +65,9 @@ const struct edge_need edge_needs[] = {
 #endif
 #ifdef __AVXVNNI__
     {"avxvnni", 7, 1, EAX, 4},
+#endif
+#ifdef __AVXVNNIINT8__
+    {"avxvnniint8", 7, 1, EDX, 4},
 #endif
 #ifdef __LZCNT__
     {"lzcnt", 0x80000001, 0, ECX, 5},

@@ -27,6 +27,7 @@ def x86(flags: str) -> Processor:
         (V2, "x86-64-v2", (), 128, 4, 8),
         (V3, "x86-64-v3", (), 256, 16, 32),
         (f"{V3} avx_vnni avx512_vnni", "x86-64-v3", ("+avxvnni",), 256, 16, 64),
+        (f"{V3} avx_vnni avx_vnni_int8", "x86-64-v3", ("+avxvnni", "+avxvnniint8"), 256, 16, 64),
         (V4, "x86-64-v4", (), 512, 32, 64),
         (f"{V4} avx_vnni avx512_vnni", "x86-64-v4", ("+avx512vnni", "+avxvnni"), 512, 32, 128),
         (f"{V4} avx512vbmi", "x86-64-v4", ("+avx512vbmi",), 512, 32, 64),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from edgebuild.kernels import specs, tir
 from edgebuild.kernels.specs import Window
-from edgebuild.kernels.tir import contraction, frame, isa, products, tile_shape
+from edgebuild.kernels.tir import contraction, emit, frame, isa, products, tile_shape
 from edgebuild.kernels.tir.emit import Index
 from edgebuild.model.profile import Cpu
 from tests.unit import tir_helpers as h
@@ -296,3 +297,34 @@ def test_a_tail_is_covered_once(count: int, native: int) -> None:
     assert all(exist <= lanes <= 16 for _, lanes, exist in parts)
     registers = sum(max(1, lanes // native) for _, lanes, _ in parts)
     assert registers <= sum(max(1, piece // native) for piece in frame.pieces(count, 32))
+
+
+def test_dot_products_of_two_signed_operands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few machines have the instruction: what it does is spelled out, the rest is as there."""
+    named = products.llvm
+
+    def spelled(dtype: str, lanes: int, name: str, *arguments: emit.Expr) -> emit.Expr:
+        if name != "llvm.x86.avx2.vpdpbssd.256":
+            return named(dtype, lanes, name, *arguments)
+        total, a, b = arguments
+        each = emit.cast(a, "int32") * emit.cast(b, "int32")
+        for first in range(4):
+            total = total + emit.shuffle([each], list(range(first, 4 * lanes, 4)))
+        return total
+
+    many = [dense(9, 64, 40), dense(1, 37, 9), *(conv(*w[:3], groups=w[3]) for w in _WINDOWS)]
+    there = h.cpu("x86_64", "sierraforest", 256)
+    kernel = tir.kernel(many[0], there, "k")
+    assert kernel.scratch_bytes == 0
+    module = tir.module_of([p.func for p in kernel.phases], there)
+    assert "vpdpbssd" in module.inspect_source("asm")
+    target = h.V3 if h.host().arch == "x86_64" else h.host()
+    core = dataclasses.replace(isa.of(target), products="vnni", signed_dots=True, vector_bits=256)
+    monkeypatch.setattr(tir.isa, "of", lambda _: core)
+    monkeypatch.setattr(products, "llvm", spelled)
+    compiled = h.Compiled(tmp_path, many, target)
+    for number, spec in enumerate(many):
+        arguments = h.random_arguments(spec, number)
+        h.compare(spec, compiled.run(number, arguments), arguments, 0)

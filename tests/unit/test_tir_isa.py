@@ -44,6 +44,11 @@ def test_rules(target: h.Cpu, bits: int, registers: int, how: str, fma: bool) ->
     )  # fmt: skip
 
 
+def test_dot_products_of_signed_numbers_need_no_copy() -> None:
+    assert products.form(isa.of(h.cpu("x86_64", "alderlake", 256)), "int8").prepared
+    assert not products.form(isa.of(h.cpu("x86_64", "arrowlake", 256)), "int8").prepared
+
+
 def test_the_profile_may_narrow_the_vectors_but_not_widen_them() -> None:
     assert isa.of(h.cpu("x86_64", "znver4", 256)).vector_bits == 256
     assert isa.of(h.cpu("x86_64", "x86-64-v3", 512)).vector_bits == 256

@@ -22,6 +22,7 @@ X86_LEVELS = (("x86-64-v4", V4, 512), ("x86-64-v3", V3, 256), ("x86-64-v2", V2, 
 X86_FEATURES = {
     "avx512_vnni": "+avx512vnni", "avx512vbmi": "+avx512vbmi", "avx_vnni": "+avxvnni",
 }  # fmt: skip
+X86_VEX = {"avx_vnni": "+avxvnni", "avx_vnni_int8": "+avxvnniint8"}
 ARM_FEATURES = {"asimddp": "+dotprod", "i8mm": "+i8mm", "asimdhp": "+fullfp16", "sve": "+sve"}
 
 DEFAULT_CACHE = Cache(l1d_bytes=32 << 10, l2_bytes=256 << 10)
@@ -56,8 +57,8 @@ def _x86(facts: Mapping[str, str]) -> _Isa:
     model, bits = next(
         ((model, bits) for model, needed, bits in X86_LEVELS if needed <= flags), ("x86-64", 128)
     )
-    # The 512-bit form needs level 4; without it the VEX form of AVX-VNNI remains.
-    wanted = X86_FEATURES if bits == 512 else {"avx_vnni": "+avxvnni"}
+    # The 512-bit forms need level 4; without it the VEX forms remain.
+    wanted = X86_FEATURES if bits == 512 else X86_VEX
     features = tuple(sorted(wanted[flag] for flag in flags & wanted.keys())) if bits >= 256 else ()
     # Two multiply-add units; without FMA one multiplication and one addition a cycle. A dot
     # product does four int8 products in each 32-bit lane, vpmaddwd two.

@@ -44,6 +44,7 @@ class Isa:
     registers: int  # vector registers, or float ones without a vector unit
     fma: bool
     products: Products
+    signed_dots: bool  # x86's dot products of two signed operands, beside those of one
     byte_permute: bool  # one instruction permutes all bytes of a register
     doubles: bool  # 64-bit floating point with a fused multiply-add, beside 64-bit integers
     in_order: bool  # LLVM schedules for latency there, and needs more registers for it
@@ -117,6 +118,7 @@ def of(cpu: Cpu) -> Isa:
         registers=_registers(cpu.arch, bits),
         fma=cpu.arch not in ("x86_64", "wasm32") or "fma" in has,
         products=_products(cpu.arch, bits, has),
+        signed_dots=bits == 256 and "avxvnniint8" in has,
         byte_permute=cpu.arch != "x86_64" or "avx512vbmi" in has,
         doubles=cpu.arch == "riscv64" and "d" in has,
         in_order=cpu.model in _IN_ORDER,
@@ -129,7 +131,8 @@ _IN_ORDER = ("cortex-a34", "cortex-a35", "cortex-a53", "cortex-a55", "cortex-a51
 
 _ASKED = (
     "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
-    "avx512vbmi", "avxvnni", "neon", "dotprod", "i8mm", "sve", "d", "v", "simd128", "mve", "mve.fp",
+    "avx512vbmi", "avxvnni", "avxvnniint8", "neon", "dotprod", "i8mm", "sve", "d", "v", "simd128",
+    "mve", "mve.fp",
 )  # fmt: skip
 
 

@@ -101,6 +101,8 @@ def form(
     found = _FORMS[isa.products]
     if isa.products == "smlal" and symmetric:
         found = _SUMMED
+    if isa.products == "vnni" and isa.signed_dots:
+        found = replace(found, bias=0)
     if found.rows > 1 and (columns < found.rows or run <= found.end):
         found = _FORMS["sdot"]  # half of every matrix would be idle
     if found.rows > 1:
@@ -198,6 +200,8 @@ class Steps:
             if self._isa.fma:
                 return llvm("float32", lanes, "llvm.fma", a, b, accumulator)
             return accumulator + a * b
+        if self._kind == "vnni" and not self._form.bias:
+            return llvm("int32", lanes, "llvm.x86.avx2.vpdpbssd.256", accumulator, a, b)
         if self._kind == "vnni":
             return llvm("int32", lanes, f"llvm.x86.avx512.vpdpbusd.{bits_}", accumulator, a, b)
         if self._kind == "pmaddwd":
