@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from edgebuild.errors import EdgebuildError
-from edgebuild.kernels import importer
+from edgebuild.kernels import importer, interpreter
 from edgebuild.kernels.optimise import optimise
 from tests.unit.test_kernels_onnx import INT, floats, model, save
 
@@ -48,6 +48,57 @@ def test_e208_external_data(tmp_path: Path) -> None:
     entry = tensor.external_data.add()
     entry.key, entry.value = "location", "../../etc/passwd"
     assert refused(tmp_path, made).kind.code == "E208"
+
+
+def beside(tmp_path: Path, location: str, length: int = 16, weights: bytes | None = None) -> Path:
+    """A model whose only weights are 16 bytes at position 8 of another file."""
+    made = model(
+        [helper.make_node("Add", ["x", "c"], ["y"])], {"x": floats(4)}, ["y"],
+        {"c": np.float32([1, 2, 3, 4])},
+    )  # fmt: skip
+    tensor = made.graph.initializer[0]
+    if weights is not None:
+        (tmp_path / location).write_bytes(weights)
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", location), ("offset", "8"), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+    return save(tmp_path, made)
+
+
+def test_weights_beside_the_model_are_part_of_it(tmp_path: Path) -> None:
+    weights = np.float32([7, 7, 1, 2, 3, 4]).tobytes()
+    path = beside(tmp_path, "w.data", weights=weights)
+    x = floats(4)
+    want = x + np.float32([1, 2, 3, 4])
+    np.testing.assert_array_equal(interpreter.outputs(importer.load(path), [x])[0], want)
+    before = importer.digest(path)
+    assert before == importer.load(path).digest
+    (tmp_path / "w.data").write_bytes(weights[::-1])
+    assert importer.digest(path) != before
+
+
+@pytest.mark.parametrize(
+    ("location", "length", "weights"),
+    [
+        ("missing.data", 16, None), ("short.data", 16, b"12345678abcd"), ("..", 16, None),
+        ("long.data", 1 << 40, b"12345678abcdefgh"), ("/etc/hostname", 16, None),
+    ],
+)  # fmt: skip
+def test_e208_weights_that_are_not_there(
+    tmp_path: Path, location: str, length: int, weights: bytes | None
+) -> None:
+    with pytest.raises(EdgebuildError) as caught:
+        importer.load(beside(tmp_path, location, length, weights))
+    assert caught.value.kind.code == "E208"
+
+
+def test_e208_a_link_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "real").write_bytes(bytes(24))
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with pytest.raises(EdgebuildError) as caught:
+        importer.load(beside(tmp_path, "link"))
+    assert caught.value.kind.code == "E208"
 
 
 def test_e207_symbolic_axes(tmp_path: Path) -> None:

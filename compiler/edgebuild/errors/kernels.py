@@ -44,12 +44,13 @@ SHAPE_DYNAMIC = code(
 ONNX_EXTERNAL_DATA = code(
     "E208",
     "The ONNX model keeps its weights in other files",
-    "Only models in one file are read: what is signed has to be what is built.",
+    "A file of weights is read where it lies beside the model, under a plain name. A build takes "
+    "models of one file only: what is signed has to be what is built.",
 )
 ONNX_OPSET = code(
     "E209",
     "The ONNX opset is too old",
-    "Opset 13 and newer are read; earlier ones give operators other meanings.",
+    "Opset 7 and newer are read; earlier ones give operators other meanings.",
 )
 KERNELS_FAILED = code(
     "E210",

@@ -50,6 +50,11 @@ def _bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > LIMIT_FILE_BYTES:
             raise MODEL_TOO_LARGE(f"{path.name} is over {LIMIT_FILE_BYTES} bytes", where=str(path))
-        return path.read_bytes()
+        data = path.read_bytes()
     except OSError as error:
         raise MODEL_UNREADABLE(f"{error.strerror or error}", where=str(path)) from error
+    if path.suffix.lower() != ".onnx":
+        return data
+    from edgebuild.kernels import onnx_external
+
+    return onnx_external.merged(data, path.parent)

@@ -154,7 +154,9 @@ def array(proto: onnx.TensorProto, where: str) -> NDArray[Any]:
         raise ONNX_EXTERNAL_DATA(
             f"tensor {proto.name!r} is kept in another file",
             where=where,
-            hint="save the model as one file: onnx.save(model, path, save_as_external_data=False)",
+            hint="put that file beside the model for bench and inspect; for a build save one file: "
+            "torch.onnx.export(..., external_data=False), or "
+            "onnx.save(onnx.load(path), path, save_as_external_data=False)",
         )
     if any(extent < 0 for extent in proto.dims):
         raise MODEL_MALFORMED(f"tensor {proto.name!r} has a negative extent", where=where)
