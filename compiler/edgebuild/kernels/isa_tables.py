@@ -13,6 +13,16 @@ Row = tuple[int, int, str]
 AARCH64: tuple[Row, ...] = (
     # Whole groups: bits 28-25
     (0x9E000000, 0x80000000, "sme"),
+    # What SVE2 added to the groups of SVE; 8-bit dot and matrix products are older
+    (0xFF20FC00, 0x45009800, "sve"),
+    (0xFF20F800, 0x44000000, "sve"),
+    (0xFFE0FC00, 0x44807800, "sve"),
+    (0xFFA0F800, 0x44A00000, "sve"),
+    (0xFFE0F800, 0x44A01800, "sve"),
+    (0xFE000000, 0x44000000, "sve2"),
+    (0xFF20E000, 0x04206000, "sve2"),
+    (0xFF20F800, 0x04203800, "sve2"),
+    (0xFF20FC00, 0x04203400, "sve2"),
     (0x1E000000, 0x04000000, "sve"),
     # Loads, stores and atomics
     (0x3FFFFC00, 0x38BFC000, "rcpc"),
