@@ -29,6 +29,7 @@ from tests.tools.one_operator import Case
 
 ONNX = sorted(
     {
+        **onnx_attention.CONVERTERS,
         **onnx_composed.CONVERTERS,
         **onnx_images.CONVERTERS,
         **onnx_indices.CONVERTERS,

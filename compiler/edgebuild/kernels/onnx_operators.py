@@ -15,6 +15,7 @@ import numpy as np
 
 from edgebuild.errors.kernels import MODEL_MALFORMED
 from edgebuild.kernels import (
+    onnx_attention,
     onnx_composed,
     onnx_images,
     onnx_indices,
@@ -369,6 +370,7 @@ CONVERTERS: dict[str, Converter] = {
     "Split": _split, "Slice": _slice, "Gather": _gather, "Expand": _expand, "Pad": _pad,
     "Identity": _identity, "Dropout": _identity, "Constant": _constant,
     "ConstantOfShape": _constant_of_shape, "Shape": _shape, "Range": _range, "Cast": _cast,
+    **onnx_attention.CONVERTERS,
     **onnx_composed.CONVERTERS,
     **onnx_images.CONVERTERS,
     **onnx_indices.CONVERTERS,
