@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("tvm")
 
-from edgebuild.kernels import specs
+from edgebuild.kernels import softmax, specs, tir
 from tests.unit import tir_helpers as h
 
 
@@ -54,3 +54,37 @@ def test_layer_normalisation_of_awkward_rows(tmp_path: Path, columns: int) -> No
     h.check(tmp_path, [
         specs.LayerNorm(rows=2, columns=columns, epsilon=1e-5, addend=False, epilogue=program)
     ])  # fmt: skip
+
+
+def bytes_softmax(rows: int, columns: int, scale: float) -> specs.Softmax:
+    multiplier, left, smallest = softmax.parameters(1.0, scale)
+    return specs.Softmax(rows=rows, columns=columns, dtype="int8", multiplier=multiplier,
+                         left_shift=left, diff_min=smallest)  # fmt: skip
+
+
+@pytest.mark.parametrize("free", [0, tir.UNBOUNDED])
+def test_8_bit_softmax_in_place_by_several_cores(tmp_path: Path, free: int) -> None:
+    """Rows that are equal all over too: of many columns nothing is left of a quotient."""
+    many = [bytes_softmax(7, 31, 0.05), bytes_softmax(1, 16, 0.4), bytes_softmax(6, 4000, 0.01)]
+    target = h.tiny_caches(h.runnable()[0], 1 << 20, 3)
+    for over in (None, "input"):
+        compiled = h.Compiled(tmp_path / str(over), many, target, over=over, free_bytes=free)
+        for number, spec in enumerate(many):
+            x = h.random_arguments(spec, number)[0]
+            x[0] = 5
+            for pieces in (1, 2):
+                h.compare(spec, compiled.run(number, [x], pieces=pieces), [x], 0)
+
+
+def test_8_bit_softmax_takes_scratch_where_there_is_memory() -> None:
+    spec = bytes_softmax(8, 64, 0.1)
+    sizes = [tir.kernel(spec, h.A72, "k", free_bytes=n).scratch_bytes for n in (0, 600, 1 << 20)]
+    assert sizes == [256, 512, 1024]
+    assert tir.kernel(spec, h.M4, "k").scratch_bytes == 0
+
+
+def test_8_bit_softmax_of_nothing(tmp_path: Path) -> None:
+    many = [bytes_softmax(0, 5, 0.1), bytes_softmax(3, 0, 0.1)]
+    compiled = h.Compiled(tmp_path, many, h.runnable()[0])
+    for number, spec in enumerate(many):
+        assert compiled.run(number, [np.zeros((spec.rows, spec.columns), np.int8)]).size == 0

@@ -25,6 +25,7 @@ from edgebuild.kernels.tir import (
     position_pairs,
     products,
     reduction,
+    softmax_bytes,
     words,
 )  # fmt: skip
 from edgebuild.kernels.tir.frame import Build, Kernel, Phase
@@ -33,13 +34,18 @@ from edgebuild.model.profile import Cpu
 #: Memory that nobody counts.
 UNBOUNDED = 1 << 62
 
+
+def _softmax(spec: specs.Softmax, build: Build) -> None:
+    (softmax_bytes if spec.dtype == "int8" else normalise).softmax(spec, build)
+
+
 _FAMILIES: dict[type[Any], Callable[[Any, Build], None]] = {
     specs.Conv2d: conv2d.conv2d,
     specs.Dense: conv2d.dense,
     specs.Depthwise2d: depthwise.depthwise,
     specs.Pool2d: pooling.pool,
     specs.Reduce: reduction.reduce,
-    specs.Softmax: normalise.softmax,
+    specs.Softmax: _softmax,
     specs.LayerNorm: normalise.layer_norm,
     specs.Elementwise: elementwise.build,
     specs.Matmul: matmul.matmul,

@@ -29,7 +29,7 @@ from edgebuild.kernels.tir.tile_shape import rows_of, split
 
 def suits(spec: Matmul, isa: Isa) -> bool:
     """Whether there is something to sum, by a form that is one of tiles."""
-    return spec.k > 0 and not form(isa, "int8").across
+    return spec.macs > 0 and not form(isa, "int8").across
 
 
 def matmul(spec: Matmul, kernel: Build) -> None:

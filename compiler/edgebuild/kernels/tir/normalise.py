@@ -5,14 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 from tvm import tirx
 
-from edgebuild.kernels import fixedpoint
-from edgebuild.kernels import softmax as tflite
 from edgebuild.kernels.specs import LayerNorm, Softmax
-from edgebuild.kernels.tir.constants import Array
-from edgebuild.kernels.tir.emit import Expr, Index, Writer, cast, const, llvm, shuffle, splat
+from edgebuild.kernels.tir.emit import Expr, Index, Writer, const, shuffle, splat
 from edgebuild.kernels.tir.floats import Floats
 from edgebuild.kernels.tir.frame import Build, Frame, along, pieces, store
 from edgebuild.kernels.tir.scalars import Point
@@ -64,9 +60,6 @@ def across(w: Writer, vector: Expr, lanes: int, join: Join) -> Expr:
 
 def softmax(spec: Softmax, kernel: Build) -> None:
     """Tasks are rows."""
-    if spec.dtype == "int8":
-        _softmax_int8(spec, kernel)
-        return
     frame = kernel.frame(spec.rows, noalias=False)
     w, floats, source = frame.w, Floats(frame.w, frame.isa), frame.inputs["input"]
     exp = floats.exp_of_negative if spec.beta >= 0 else floats.exp
@@ -96,74 +89,6 @@ def softmax(spec: Softmax, kernel: Build) -> None:
 
         along(w, spec.columns, frame.isa.lanes, finish)
     frame.finish()
-
-
-def _exponentials(spec: Softmax) -> Array:
-    """exp of each difference 0, -1 ... -255 by the reference; 0 where it is not counted."""
-    difference = -np.arange(256, dtype=np.int64)
-    rescaled = fixedpoint.doubling_high_mul(
-        np.maximum(difference, spec.diff_min) << spec.left_shift, spec.multiplier
-    )
-    values = fixedpoint.exp_on_negative(rescaled, tflite.SCALED_DIFF_BITS)
-    return np.where(difference >= spec.diff_min, values, 0)
-
-
-def _softmax_int8(spec: Softmax, kernel: Build) -> None:
-    """The difference to the maximum has 256 values, so its exponential is a table."""
-    frame = kernel.frame(spec.rows, noalias=False)
-    w, source = frame.w, frame.inputs["input"]
-    table = kernel.block.reserve("exp", "int32", 256, lambda c: _exponentials(spec))
-    addends = kernel.block.reserve("addend", "int32", 256, lambda c: fixedpoint.rounding_shift(
-        _exponentials(spec), tflite.ACCUMULATION_BITS))  # fmt: skip
-    with frame.each_task() as row:
-        base = w.let(row * spec.columns)
-        most = fold_row(frame, spec.columns, "int8", -128,
-                        lambda i, n: w.let(source.load(base + i, "int8", n)), tirx.Max)  # fmt: skip
-        top = w.let(cast(most, "int64"))
-
-        def difference(i: Index) -> Expr:
-            return w.let(top - cast(source.load(base + i, "int8"), "int64"))
-
-        total = w.registers("int32", 1, 1, "sum")
-        total.set(0, const(0, "int32"))
-        with w.loop(0, spec.columns, "c") as c:
-            total.set(0, total.get(0) + frame.constants.load(difference(c) + addends, "int32"))
-        reciprocal, shift = _reciprocal(frame, w.let(total.get(0)))
-        half = w.let(const(1, "int64") << (shift - const(1, "int64")))
-        with w.loop(0, spec.columns, "c") as c:
-            e = cast(frame.constants.load(difference(c) + table, "int32"), "int64")
-            high = w.let((reciprocal * e + const(1 << 30, "int64")) >> const(31, "int64"))
-            value = w.let(((high + half) >> shift) - const(128, "int64"))
-            limited = tirx.Min(value, const(127, "int64"))
-            # what is not counted has a zero in the table, and gives -128 by itself
-            frame.output.store(base + c, cast(w.let(limited), "int8"))
-    frame.finish()
-
-
-def _reciprocal(frame: Frame, total: Expr) -> tuple[Expr, Expr]:
-    """(1 / total as Q0, shift of the products), by gemmlowp's Newton steps."""
-    w = frame.w
-
-    def number(value: int) -> Expr:
-        return const(value, "int64")
-
-    def high(a: Expr, b: Expr) -> Expr:
-        return w.let((a * b + number(1 << 30)) >> number(31))
-
-    zeros = llvm("int32", 1, "llvm.ctlz", total, const(False, "bool"))
-    headroom = w.let(cast(zeros, "int64"))
-    a = w.let((cast(total, "int64") << headroom) - number(1 << 31))
-    # a >= 0, so the reference's rounding half sum is this one
-    half = w.let((a + number((1 << 31) - 1) + number(1)) >> number(1))
-    x = w.let(high(half, number(-1010580540)) + number(1515870810))
-    for _ in range(3):
-        rest = w.let(number(1 << 29) - high(half, x))
-        step = w.let(high(x, rest) << number(2))
-        step = w.let(tirx.Max(number(-(1 << 31)), tirx.Min(step, number((1 << 31) - 1))))
-        x = w.let(cast(cast(x + step, "int32"), "int64"))
-    doubled = w.let(x << number(1))
-    doubled = w.let(tirx.Max(number(-(1 << 31)), tirx.Min(doubled, number((1 << 31) - 1))))
-    return doubled, w.let(number(tflite.ACCUMULATION_BITS + 31 - 8) - headroom)
 
 
 def layer_norm(spec: LayerNorm, kernel: Build) -> None:
