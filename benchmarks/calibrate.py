@@ -4,14 +4,15 @@
     python -m benchmarks.calibrate [--seeds N] [--keep FILE]     measure, and print the costs
     python -m benchmarks.calibrate --from FILE                   fit again to what was measured
 
-The costs go into ``planning/roofline.py``. None of the networks that benchmarks/README.md judges
-the predictions by is among those measured here.
+With --write the costs go into ``planning/roofline.py``. None of the networks that
+benchmarks/README.md judges the predictions by is among those measured here.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import tempfile
 from collections import Counter
@@ -63,11 +64,14 @@ def machine_of(limits: dict[str, Any]) -> roofline.Machine:
     )
 
 
+CALLS = (("call", "cycles"), ("code", "bytes"))  # what comes on top of arithmetic and traffic
+
+
 def names(rows: Sequence[Row]) -> list[tuple[str, ...]]:
-    """Every cost that the rows say something about: of a family, or of a function."""
+    """Every cost that the rows say something about: of calls, of a family, or of a function."""
     families = {(*roofline.family(row), cost) for row in rows for cost in COSTS}
     functions = {(name,) for row in rows for name in row["work"]["functions"]}
-    return [*sorted(families), *sorted(functions)]
+    return [*CALLS, *sorted(families), *sorted(functions)]
 
 
 COSTS = roofline.Counts._fields
@@ -82,6 +86,8 @@ def counted(row: Row, machine: roofline.Machine) -> dict[tuple[str, ...], float]
     }
     for name, many in row["work"]["functions"].items():
         found[name,] = many * counts.result / machine.clock_hz
+    found["call", "cycles"] = 1 / machine.clock_hz
+    found["code", "bytes"] = 1 / machine.bytes_per_s(row["footprint"])
     return found
 
 
@@ -121,8 +127,7 @@ class Fit:
         for number, row in enumerate(rows):
             for key, value in counted(row, machine).items():
                 self.table[number, self.keys.index(key)] = value
-        call = roofline.CALL_CYCLES / machine.clock_hz
-        self.taken = np.array([row["median_s"] for row in rows]) - call
+        self.taken = np.array([row["median_s"] for row in rows])
         self.traffic = np.array(
             [roofline.traffic_s(row, machine, row["footprint"]) for row in rows]
         )
@@ -131,18 +136,20 @@ class Fit:
         """Those of the chosen rows; the others stay as they are."""
         share = self._shown(hidden)[chosen]
         table, traffic, taken = self.table[chosen], self.traffic[chosen], self.taken[chosen]
-        some, costs = table.any(axis=0), start.copy()
+        some, costs, calls = table.any(axis=0), start.copy(), len(CALLS)
         for _ in range(ROUNDS):
-            slower = table @ costs >= traffic
-            part = np.where(slower, 1.0, share)
+            slower = table[:, calls:] @ costs[calls:] >= traffic
+            part = np.tile(np.where(slower, 1.0, share)[:, None], len(costs))
+            part[:, :calls] = 1
             rest = taken - traffic * np.where(slower, share, 1.0)
-            costs[some] = robust((table * part[:, None])[:, some], rest, taken, costs[some])
+            costs[some] = robust((table * part)[:, some], rest, taken, costs[some])
         return costs
 
     def errors(self, chosen: Mask, hidden: Mapping[Family, float], costs: Array) -> Array:
         """Relative, of each chosen row."""
-        compute, traffic = self.table[chosen] @ costs, self.traffic[chosen]
-        told = np.maximum(compute, traffic)
+        table, traffic, calls = self.table[chosen], self.traffic[chosen], len(CALLS)
+        compute = table[:, calls:] @ costs[calls:]
+        told = table[:, :calls] @ costs[:calls] + np.maximum(compute, traffic)
         told += self._shown(hidden)[chosen] * np.minimum(compute, traffic)
         found: Array = np.abs(np.log(np.maximum(told, 1e-12) / self.taken[chosen]))
         return found
@@ -175,28 +182,36 @@ def robust(table: Array, wanted: Array, scale: Array, start: Array) -> Array:
     for _ in range(3):
         off = np.abs(table @ costs - wanted) / scale
         weight = 1 / scale / np.sqrt(1 + (off / 0.15) ** 2)
-        costs = not_negative(table * weight[:, None], wanted * weight)
+        costs = not_negative(table * weight[:, None], wanted * weight, costs > 0)
     return costs
 
 
-def not_negative(table: Array, wanted: Array) -> Array:
-    """Least squares with every unknown ≥ 0 (C. Lawson, R. Hanson, 1974: active sets)."""
+def not_negative(table: Array, wanted: Array, likely: Mask) -> Array:
+    """Least squares with every unknown ≥ 0 (C. Lawson, R. Hanson, 1974: active sets).
+
+    ``likely``: those that may be more than nothing, tried first.
+    """
     size = np.maximum(np.linalg.norm(table, axis=0), 1e-300)
     table = table / size
-    x, free = np.zeros(table.shape[1]), np.zeros(table.shape[1], bool)
+    square, side = table.T @ table, table.T @ wanted
+
+    def solved(free: Mask) -> Array:
+        found = np.zeros(len(side))
+        found[free] = np.linalg.lstsq(square[np.ix_(free, free)], side[free], rcond=None)[0]
+        return found
+
+    free = likely.copy()
+    x = solved(free)
+    while (x[free] <= 0).any():
+        free &= x > 0
+        x = solved(free)
     for _ in range(3 * len(x)):
-        uphill = np.where(free, -np.inf, table.T @ (wanted - table @ x))
+        uphill = np.where(free, -np.inf, side - square @ x)
         if uphill.max(initial=-np.inf) <= 1e-9 * np.linalg.norm(wanted):
             break
         free[int(np.argmax(uphill))] = True
-        while True:
-            aim = np.zeros(len(x))
-            aim[free] = np.linalg.lstsq(table[:, free], wanted, rcond=None)[0]
-            low = free & (aim <= 0)
-            if not low.any():
-                break
-            step = np.min(x[low] / np.maximum(x[low] - aim[low], 1e-300))
-            x = x + step * (aim - x)
+        while (low := free & ((aim := solved(free)) <= 0)).any():
+            x = x + np.min(x[low] / np.maximum(x[low] - aim[low], 1e-300)) * (aim - x)
             free &= x > 1e-12
             x[~free] = 0
         x = aim
@@ -207,6 +222,8 @@ def not_negative(table: Array, wanted: Array) -> Array:
 def lines(found: Fitted, rows: Sequence[Row]) -> Iterator[str]:
     """The tables, as roofline.py has them."""
     costs = found.costs
+    yield f"CALL_CYCLES = {costs['call', 'cycles']:.0f}"
+    yield f"CODE_BYTES = {costs['code', 'bytes']:.0f}"
     for family, hidden in sorted(found.hidden.items()):
         five = ", ".join(f"{value:.2f}" for value in (*(costs[*family, n] for n in COSTS), hidden))
         yield f'    ("{family[0]}", "{family[1]}"): Costs({five}),'
@@ -214,6 +231,24 @@ def lines(found: Fitted, rows: Sequence[Row]) -> Iterator[str]:
         yield f'    "{name}": {costs[name,]:.1f},'
     seen = Counter(roofline.family(row) for row in rows)
     yield f"# operators: {dict(seen)}"
+
+
+def written(source: str, found: Sequence[str]) -> str:
+    """The text of roofline.py with these lines; of what they say nothing, it keeps its own."""
+    for table in ("COSTS", "FUNCTIONS"):
+        start = '    ("' if table == "COSTS" else '    "'
+
+        def renewed(old: re.Match[str], start: str = start) -> str:
+            rows = [*old[2].splitlines(), *(line for line in found if line.startswith(start))]
+            known = {row.split(":", 1)[0]: row for row in rows}
+            return old[1] + "".join(f"{known[key]}\n" for key in sorted(known)) + old[3]
+
+        whole = rf"(^{table}: [^\n]*\{{\n)(.*?)(^\}})"
+        source = re.sub(whole, renewed, source, flags=re.MULTILINE | re.DOTALL)
+    for line in found:
+        if (name := line.split(" = ")[0]).isupper():
+            source = re.sub(rf"^{name} = \d+", line, source, flags=re.MULTILINE)
+    return source
 
 
 def inside(kept: dict[str, Any]) -> str:
@@ -234,6 +269,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=8, help="networks of each kind")
     parser.add_argument("--keep", type=Path, help="write what was measured")
+    parser.add_argument("--write", action="store_true", help="put the costs into roofline.py")
     parser.add_argument("--from", dest="kept", type=Path, help="what --keep wrote")
     arguments = parser.parse_args()
     if arguments.kept:
@@ -243,7 +279,11 @@ def main() -> int:
     if arguments.keep:
         arguments.keep.write_text(json.dumps(kept))
     found = fitted(kept)
-    print("\n".join(lines(found, kept["rows"])))
+    costs = list(lines(found, kept["rows"]))
+    print("\n".join(costs))
+    if arguments.write:
+        file = Path(roofline.__file__)
+        file.write_text(written(file.read_text(), costs))
     print(f"# half of the operators within {found.error:.1%}; within a quarter, as things are:")
     print(inside(kept))
     return 0

@@ -64,6 +64,20 @@ def _layer(net: Network, last: int, random: np.random.Generator) -> int:
     return excited(net, wide, max(4, channels // 4))
 
 
+def wide(seed: int) -> Network:
+    """Few pixels and many channels: more weights than caches hold."""
+    random = np.random.default_rng(seed)
+    pixels = int(random.integers(3, 15))
+    net = Network(f"wide_{seed}", (1, pixels, pixels, int(random.integers(16, 200))), seed)
+    last = 0
+    for _ in range(int(random.integers(3, 9))):
+        channels = int(2 ** random.uniform(6, 10.3)) // 4 * 4
+        last = net.conv(last, channels, 1, relu=str(random.choice(RELUS)))
+        last = net.depthwise(last, 1, 3, relu="relu6")
+    net.softmax(net.dense(net.mean(last), int(random.integers(100, 2000)), spread=4))
+    return net
+
+
 def separable(seed: int, layers: int = 6) -> Network:
     """Depthwise and 1×1 convolutions in turn, from small pictures to large ones."""
     random = np.random.default_rng(seed)
@@ -190,7 +204,7 @@ def write(folder: Path, seeds: range) -> list[Path]:
     """One network of each kind for each seed, in float32 and int8; answers the files."""
     paths = []
     for seed in seeds:
-        for net in (images(seed), separable(seed), squares(seed), products(seed)):
+        for net in (images(seed), separable(seed), wide(seed), squares(seed), products(seed)):
             for int8 in (False, True):
                 path = folder / f"{net.name}_{'int8' if int8 else 'f32'}.tflite"
                 path.write_bytes(to_tflite(net, int8=int8))

@@ -72,9 +72,24 @@ def test_one_disturbed_measurement_moves_nothing(measured):
     assert costs["conv2d", "int8", "product"] == pytest.approx(1.5, rel=0.05)
 
 
+def test_costs_are_written_where_they_are_used():
+    source = (
+        'A = 1\nCOSTS: M = {\n    ("a", "b"): Costs(1),\n    ("c", "d"): Costs(2),\n}\n'
+        'FUNCTIONS: M = {\n    "erf": 1.0,\n}\nCALL_CYCLES = 40  # why\n'
+    )
+    lines = ['    ("c", "d"): Costs(3),', '    "abs": 0.5,', "CALL_CYCLES = 7", "# operators"]
+    assert calibrate.written(source, lines) == (
+        'A = 1\nCOSTS: M = {\n    ("a", "b"): Costs(1),\n    ("c", "d"): Costs(3),\n}\n'
+        'FUNCTIONS: M = {\n    "abs": 0.5,\n    "erf": 1.0,\n}\nCALL_CYCLES = 7  # why\n'
+    )
+
+
 def test_costs_are_never_negative():
     table = np.array([[1.0, 1.0], [1.0, 2.0], [1.0, 3.0]])
-    assert calibrate.not_negative(table, np.array([3.0, 2.0, 1.0])).min() >= 0
+    wanted = np.array([3.0, 2.0, 1.0])
+    for likely in ([True, True], [False, False], [False, True]):
+        found = calibrate.not_negative(table, wanted, np.array(likely))
+        assert found == pytest.approx([2.0, 0.0])
 
 
 def test_predictions_are_counted(measured, tmp_path, monkeypatch, capsys):

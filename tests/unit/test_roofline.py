@@ -12,7 +12,9 @@ from edgebuild.kernels import roofline_host
 from edgebuild.planning import roofline
 from tests.unit.bench_helpers import CPU, MACHINE
 
-CALL_S = roofline.CALL_CYCLES / 2e9
+
+def call_s(footprint_bytes: float) -> float:
+    return roofline.CALL_CYCLES / 2e9 + roofline.CODE_BYTES / MACHINE.bytes_per_s(footprint_bytes)
 
 
 def operator(work: dict[str, object] | None = None, **facts: object) -> dict[str, object]:
@@ -84,14 +86,14 @@ def test_weights_stream_from_where_the_whole_model_lies():
     near, _ = roofline.operator_time(row, MACHINE, 30_000)
     far, bound = roofline.operator_time(row, MACHINE, 10**7)
     assert bound == "memory"
-    assert far - CALL_S == pytest.approx(20_000 / 10e9)
+    assert far - call_s(10**7) == pytest.approx(20_000 / 10e9)
     assert near < far
 
 
 def test_activations_stream_from_where_they_lie():
     seconds, bound = roofline.operator_time(operator(bytes_moved=200_000), MACHINE, 10**7)
     assert bound == "memory"
-    assert seconds == pytest.approx(200_000 / 40e9 + CALL_S)
+    assert seconds == pytest.approx(200_000 / 40e9 + call_s(10**7))
 
 
 def test_activations_come_from_beyond_all_that_was_used_since():
@@ -116,7 +118,14 @@ def test_the_faster_half_hides_only_in_part():
 def test_a_tiny_operator_costs_a_call():
     seconds, bound = roofline.operator_time(operator(), MACHINE, 0)
     assert bound == "call"
-    assert seconds == pytest.approx(CALL_S)
+    assert seconds == pytest.approx(call_s(0))
+
+
+def test_a_call_in_a_large_model_waits_for_its_code():
+    near, _ = roofline.operator_time(operator(), MACHINE, 1000)
+    far, bound = roofline.operator_time(operator(), MACHINE, 10**7)
+    assert bound == "call"
+    assert far - near == pytest.approx(roofline.CODE_BYTES * (1 / 10e9 - 1 / 100e9))
 
 
 def test_footprint_is_all_weights_and_the_largest_activations():
