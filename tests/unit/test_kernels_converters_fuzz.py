@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.kernels import (
+    onnx_attention,
     onnx_composed,
     onnx_images,
     onnx_indices,
