@@ -105,7 +105,9 @@ def _features(cpu: Cpu) -> tuple[str, ...]:
     # LLVM gives these cores the largest floating-point unit; the profile says which one is there
     bare = ("-fpregs",) if cpu.arch in MICRO else ()
     calm = ("+disable-latency-sched-heuristic",) if cpu.arch == "riscv64" else ()
-    return (*bare, *cpu.features, *wide, *calm)
+    # LLVM would take relaxed minima and conversions, which are not the same on every engine: 0209
+    said = [each for each in cpu.features if each != "+relaxed-simd"]
+    return (*bare, *said, *wide, *calm)
 
 
 def of(cpu: Cpu) -> Isa:
