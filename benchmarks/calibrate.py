@@ -267,7 +267,7 @@ def inside(kept: dict[str, Any]) -> str:
 def main() -> int:
     """Measure or read, fit, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=8, help="networks of each kind")
+    parser.add_argument("--seeds", type=int, default=4, help="networks of each kind")
     parser.add_argument("--keep", type=Path, help="write what was measured")
     parser.add_argument("--write", action="store_true", help="put the costs into roofline.py")
     parser.add_argument("--from", dest="kept", type=Path, help="what --keep wrote")
