@@ -111,6 +111,10 @@ def test_predictions_are_counted(measured, tmp_path, monkeypatch, capsys):
 def test_calibrate_reads_what_it_kept(measured, tmp_path, monkeypatch, capsys):
     file = tmp_path / "kept.json"
     file.write_text(json.dumps(measured))
-    monkeypatch.setattr(sys, "argv", ["calibrate", "--from", str(file)])
+    table = tmp_path / "roofline.py"
+    table.write_text('FUNCTIONS: M = {\n    "sqrt": 2.0,\n}\n')
+    monkeypatch.setattr(roofline, "__file__", str(table))
+    monkeypatch.setattr(sys, "argv", ["calibrate", "--from", str(file), "--write"])
     assert calibrate.main() == 0
     assert "('conv2d', 'float32'): 60 of 60" in capsys.readouterr().out
+    assert '"erf": 12.0,\n    "sqrt": 2.0' in table.read_text()
