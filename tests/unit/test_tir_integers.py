@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgebuild.kernels import rounding, specs
+from edgebuild.kernels import rounding, specs, tir
 from edgebuild.kernels.specs import Conv2d, Dense, Depthwise2d, Window
 from edgebuild.kernels.tir import fixed
 from tests.unit import tir_helpers as h
@@ -102,3 +102,11 @@ def test_tables_of_all_bytes(tmp_path: Path, size: int) -> None:
         compiled = h.Compiled(tmp_path, [spec], target)
         found = compiled.run(0, [x, bytes_])
         assert np.array_equal(found.reshape(size, 4), bytes_[x.astype(int) + 128])
+
+
+def test_a_table_is_two_permutations_where_registers_can_be_permuted() -> None:
+    table = h.operand((256,), "int8", "constant")
+    spec = h.elementwise((128,), [h.operand((128,), "int8"), table],
+                         h.step("lookup", (0, 1), dtype="int8"))  # fmt: skip
+    assert "vpermi2var" in str(tir.kernel(spec, h.VNNI, "k"))
+    assert "vpermi2var" not in str(tir.kernel(spec, h.V3, "k"))
