@@ -191,6 +191,7 @@ class Sums:
         self.steps = steps_of(how)(frame.w, frame.isa, how)
         #: Added to the sums of a tile's row, where a sum depends on more than its column.
         self.row_term: Callable[[int], Expr] | None = None
+        self.held = 0  # registers that an epilogue keeps while sums are made
 
     def sums(
         self, left: Memory, rows: Rows, weights: Index, start: Index, vectors: int
@@ -317,7 +318,12 @@ class Sums:
             return 1  # LLVM would move a chain of additions to its end
         isa, group = self._frame.isa, self._walk.group
         if isa.vector_bits == 0:
-            return 1
+            # the shorter side's operands of two steps
+            operands = 2 * min(rows.count, vectors)
+            room = rows.count * vectors + operands + self.held <= isa.registers
+            return 2 if self._form.positions and room else 1
+        if self._form.lanes > isa.lanes and isa.products == "widen":
+            return UNROLL if rows.count == 1 else 1  # several would be loaded ahead
         most = max(UNROLL, self._form.block)
         if self._form.block > 1 or (rows.count + 1) * vectors + 2 + UNROLL <= isa.registers:
             return most

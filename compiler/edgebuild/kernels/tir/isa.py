@@ -99,12 +99,16 @@ def _triple(cpu: Cpu) -> str:
     return cputarget.triple(cpu).llvm if cpu.arch in MICRO else _TRIPLES[cpu.arch]
 
 
+_CALM = ("+disable-latency-sched-heuristic", "+disable-misched-load-clustering")
+
+
 def _features(cpu: Cpu) -> tuple[str, ...]:
     # LLVM keeps to 256 bits on most x86 cores unless told; the profile's width is the rule here.
     wide = ("-prefer-256-bit",) if cpu.arch == "x86_64" and cpu.vector_bits >= 512 else ()
     # LLVM gives these cores the largest floating-point unit; the profile says which one is there
     bare = ("-fpregs",) if cpu.arch in MICRO else ()
-    calm = ("+disable-latency-sched-heuristic",) if cpu.arch == "riscv64" else ()
+    # in sums that fill the registers, moving loads ahead spills others
+    calm = _CALM if cpu.arch == "riscv64" else ()
     # LLVM would take relaxed minima and conversions, which are not the same on every engine: 0209
     said = [each for each in cpu.features if each != "+relaxed-simd"]
     return (*bare, *said, *wide, *calm)

@@ -57,9 +57,9 @@ class Plan:
         return (pairs - 1) * self.step + self.kernel[1]
 
     @property
-    def row(self) -> int:
-        """Elements of a packed row."""
-        return self.columns(self.pairs) * self.depth
+    def column(self) -> int:
+        """Elements of a packed column: all rows of a window's column lie side by side."""
+        return self.rows * self.depth
 
 
 def suits(spec: Conv2d, isa: Isa) -> bool:
@@ -124,12 +124,14 @@ class Pairs:
         self.spec, self.kernel, self.plan = spec, kernel, p
         self.domain, self.strides = domain, strides
         self.cut = Split(channels=spec.output[3], lanes=1, vectors=p.vectors)
-        self.walk = Walk(outer=((p.kernel[0], p.row),), run=p.kernel[1] * p.depth, group=1)
+        passes = p.kernel[0] // p.rows
+        self.walk = Walk(outer=((passes, 0),), run=p.kernel[1] * p.column, group=1)
         self.bias = bias_first(spec.epilogue, spec.output[3])
 
         def natural(c: Constants) -> Array:
-            found: Array = c["weights"].reshape(spec.output[3], self.walk.positions, self.walk.run)
-            return found
+            shape = (spec.output[3], passes, p.rows, p.kernel[1], p.depth)
+            found: Array = c["weights"].reshape(shape).transpose(0, 1, 3, 2, 4)
+            return found.reshape(spec.output[3], passes, self.walk.run)
 
         self.weights = Weights(
             kernel.block, POSITIONS, self.cut, self.walk, groups=1, dtype="int8",
@@ -147,6 +149,9 @@ class Pairs:
             self.programs = frame.programs(self.spec.epilogue, self.domain, self.strides)
             self.skip = 0 if self.bias is None else 1
             self.sums = Sums(frame, POSITIONS, self.walk, self.cut, self.weights)
+            # what LLVM loads before: numbers of the epilogue, and of a residual sum
+            residual = any(o.source == "input" for o in self.spec.epilogue.operands)
+            self.sums.held = 0 if p.split else 4 if residual else 2
             at = self.kernel.scratch(frame.tasks * p.scratch) // _BYTES
             self.place = w.let_index(task * (p.scratch // _BYTES) + at)
             if p.flat:
@@ -178,7 +183,7 @@ class Pairs:
     def _tile(self, x: Index, pairs: int, *, odd: bool = False) -> None:
         """Outputs from column ``x`` on; ``odd``: the last pair is a single position."""
         w, p, cut = self.frame.w, self.plan, self.cut
-        waiting = self.place + padded(p.rows * p.row * _BYTES) // _BYTES
+        waiting = self.place + padded(p.columns(p.pairs) * p.column * _BYTES) // _BYTES
         if p.split:
             self._zero(waiting, pairs)
             with w.loop(0, p.kernel[0], "ky") as ky:
@@ -189,7 +194,7 @@ class Pairs:
             return
 
         for row in range(p.kernel[0]):
-            self._pack(row, self.place + row * p.row, x, pairs, odd=odd)
+            self._pack(row, self.place + row * p.depth, x, pairs, odd=odd)
 
         def block(number: Index, vectors: int) -> None:
             start = w.let_index(self.weights.at(0, number))
@@ -200,7 +205,7 @@ class Pairs:
         self._blocks(block)
 
     def _rows(self, pairs: int) -> Rows:
-        return Rows(first=self.place, stride=self.plan.step * self.plan.depth, count=pairs)
+        return Rows(first=self.place, stride=self.plan.step * self.plan.column, count=pairs)
 
     def _blocks(self, body: Callable[[Index, int], None]) -> None:
         """``body(number, channels)`` for the blocks, the last of which may have fewer."""
@@ -263,15 +268,15 @@ class Pairs:
         all_in = rows[0] & rows[1] & (index(left) >= const(0, "int64"))
         all_in = w.let(all_in & (index(last) < const(width, "int64")))
         with w.when(all_in):
-            if move == 1:
+            if move == 1 and p.column == depth:
                 self._both(place, base, columns * depth, apart)
             else:
                 with w.loop(0, columns, "j") as j:
-                    self._both(w.let_index(place + j * depth),
+                    self._both(w.let_index(place + j * p.column),
                                w.let_index(base + j * (move * depth)), depth, apart)  # fmt: skip
         with w.when(w.let(tirx.Not(all_in))), w.loop(0, columns, "j") as j:
             inside = self._inside(w.let_index(left + j * move), width)
-            self._edge(w.let_index(place + j * depth), w.let_index(base + j * (move * depth)),
+            self._edge(w.let_index(place + j * p.column), w.let_index(base + j * (move * depth)),
                        apart, w.let(rows[0] & inside), w.let(rows[1] & inside))  # fmt: skip
 
     def _inside(self, at: Index, size: int) -> Expr:

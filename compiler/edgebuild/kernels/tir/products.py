@@ -110,6 +110,9 @@ def form(
         found = replace(found, spare=CROWDED if crowded else found.rows)
     if isa.products == "pairs" and isa.doubles:
         found = _SINGLE if rows < MANY else _REAL if depth < DEEPEST else found
+    if isa.products == "widen":
+        # one instruction for four registers of sums
+        return replace(found, lanes=4 * isa.lanes)
     return replace(found, lanes=found.lanes or isa.lanes)
 
 
@@ -149,6 +152,8 @@ class Steps:
             return w.let(bits(memory.load(at, f.source, 2), "int32", 1), "a")
         if f.paired:
             return w.let(cast(memory.load(at, f.source), self.accumulator[0]), "a")
+        if self._kind == "widen":
+            return w.let(splat(w.let(cast(memory.load(at, f.source), "int16")), f.lanes), "a")
         if f.group == 1:
             return w.let(splat(memory.load(at, f.source), f.lanes), "a")
         word = bits(memory.load(at, f.source, f.group), "int32", 1)
@@ -172,7 +177,8 @@ class Steps:
             both = self._w.let(low + (high << const(self._apart, "int64")), "b")
             return self._w.let(cast(both, self.accumulator[0]), "b")
         loaded = memory.load(at, dtype, f.lanes * f.group)
-        return self._w.let(cast(loaded, f.source) if f.source == "int16" else loaded, "b")
+        wide = f.source == "int16" or self._kind == "widen"
+        return self._w.let(cast(loaded, "int16") if wide else loaded, "b")
 
     def _halves(self, memory: Memory, at: Index) -> Expr:
         """Two words of two products' weights each, of four weights from ``at`` on."""

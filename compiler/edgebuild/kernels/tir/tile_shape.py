@@ -62,7 +62,7 @@ def split(isa: Isa, how: Form, channels: int, rows: int) -> Split:
         return Split(channels=channels, lanes=how.lanes, vectors=_wide(isa, how, total, rows))
     # a wide accumulator or a pair takes the room of two
     limit = max(1, limit // 2) if cost > 1 or how.paired else limit
-    limit = 1 if how.halves and rows > 2 else limit
+    limit = 1 if (how.halves and rows > 2) or cost > 2 else limit
     if total <= limit:
         return Split(channels=channels, lanes=how.lanes, vectors=total)
     fused = isa.fma or how.source != "float32"  # measured: not where SSE copies each factor
@@ -92,6 +92,8 @@ def _spare(isa: Isa, how: Form) -> int:
     """Registers for an operand of the left side, and for what else there is."""
     if how.block > 1:
         return 1
+    if how.source == "int8" and _cost(isa, how) > 2:
+        return 7  # weights as they are and twice as wide, and what the epilogue keeps
     # integers: a product that is added afterwards, or a number of the epilogue
     return 3 if how.group > 1 and isa.vector_bits else 2
 
