@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A profile with relaxed SIMD gets kernels that answer the same on every engine (decision 0218)."""
+"""A profile with relaxed SIMD gets kernels that answer the same on every engine (decision 0211)."""
 
 import dataclasses
 

@@ -109,7 +109,7 @@ def _features(cpu: Cpu) -> tuple[str, ...]:
     bare = ("-fpregs",) if cpu.arch in MICRO else ()
     # in sums that fill the registers, moving loads ahead spills others
     calm = _CALM if cpu.arch == "riscv64" else ()
-    # LLVM would take relaxed minima and conversions, which are not the same on every engine: 0218
+    # LLVM would take relaxed minima and conversions, which are not the same on every engine: 0211
     said = [each for each in cpu.features if each != "+relaxed-simd"]
     return (*bare, *said, *wide, *calm)
 
