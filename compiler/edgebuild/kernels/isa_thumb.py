@@ -44,6 +44,7 @@ LONG: tuple[tuple[int, int, str], ...] = (
     (0xFFB30F40, 0xFFB10740, _MVE_FP),
     # with a scalar; comparisons; complex numbers; largest and smallest; halves
     (0xEFB10F60, 0xEE300F40, _MVE_FP),
+    (0xEFB11F70, 0xEE311E60, "mve"),  # shifts by a general register
     (0xEFB10F40, 0xEE310E40, _MVE_FP),
     (0xFFB11F51, 0xFE310F01, "mve"),  # VPSEL
     (0xFFBF1FFF, 0xFE310F4D, "mve"),  # VPST, VPNOT
