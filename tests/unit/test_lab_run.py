@@ -30,12 +30,12 @@ class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         self.send_response(200); self.end_headers(); self.wfile.write(b"{}")
     def log_message(self, *a): pass
-if mode != "silent":
-    server = http.server.HTTPServer(("127.0.0.1", port), Answer)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
 control = socket.socket(socket.AF_UNIX)
 control.bind(re.search(r"unix:([^,]+)", line).group(1))
 control.listen()
+if mode != "silent":
+    server = http.server.HTTPServer(("127.0.0.1", port), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 while True:
     link, _ = control.accept()
     lines = link.makefile("rw")
