@@ -177,6 +177,17 @@ def test_measurement_that_says_something_else(text):
     assert error.value.kind.code == "E286"
 
 
+def test_a_machine_is_as_fast_as_it_was_seen():
+    one = roofline_host.parse(PEAKS, CPU)
+    two = roofline_host.parse(
+        "clock_hz 3e9\nmacs_f32 1.3e11\nmacs_int8 3e11\nread_8192 3e11\nread_65536 5e11\n", CPU
+    )
+    found = roofline_host.best([one, two])
+    assert found.clock_hz == 4e9
+    assert found.macs_per_s == {"float32": 1.3e11, "int8": 4.8e11}
+    assert found.bandwidth == ((8192.0, 4e11), (65536.0, 5e11))
+
+
 def test_measure_compiles_and_runs(monkeypatch, tmp_path):
     commands = []
 
@@ -188,4 +199,4 @@ def test_measure_compiles_and_runs(monkeypatch, tmp_path):
     cpu = dataclasses.replace(CPU, features=("+avxvnni",))
     assert roofline_host.measure(cpu, tmp_path).clock_hz == 4e9
     assert "-mcpu=x86_64_v3+avxvnni" in commands[0]
-    assert commands[-1] == [str(tmp_path / "peaks")]
+    assert commands[2:] == [[str(tmp_path / "peaks")]] * roofline_host.RUNS

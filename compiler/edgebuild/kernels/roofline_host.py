@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from edgebuild.errors.kernels import PEAKS_FAILED
@@ -12,12 +13,14 @@ from edgebuild.model.profile import Cpu
 from edgebuild.planning.roofline import Machine
 
 SOURCE = Path("runtime/native/bench/peaks.c")
+#: What else a machine does may last as long as a measurement of one second.
+RUNS = 3
 
 
 def measure(cpu: Cpu, work: Path) -> Machine:
     """Measure one core of this machine, with the instructions that ``cpu`` names.
 
-    Takes about a second. Raises E286 if the program says something else than expected.
+    Takes a few seconds. Raises E286 if the program says something else than expected.
     """
     program, compiled = work / "peaks", work / "peaks.o"
     target = cputarget.triple(cpu)
@@ -31,7 +34,23 @@ def measure(cpu: Cpu, work: Path) -> Machine:
         [*zig, baseline, "-static", compiled, "-o", program],
         what="link the measurement of this machine",
     )
-    return parse(process.run([program], what="measure this machine").text, cpu)
+    return best(
+        [parse(process.run([program], what="measure this machine").text, cpu) for _ in range(RUNS)]
+    )
+
+
+def best(seen: Sequence[Machine]) -> Machine:
+    """What a machine can do is the most that it was seen to do."""
+    return Machine(
+        clock_hz=max(each.clock_hz for each in seen),
+        lanes=seen[0].lanes,
+        macs_per_s={
+            dtype: max(each.macs_per_s[dtype] for each in seen) for dtype in seen[0].macs_per_s
+        },
+        bandwidth=tuple(
+            max(rates) for rates in zip(*(each.bandwidth for each in seen), strict=True)
+        ),
+    )
 
 
 def zig_name(cpu: Cpu) -> str:
