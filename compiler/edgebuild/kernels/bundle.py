@@ -14,7 +14,7 @@ import edgebuild
 from edgebuild.errors import CATALOGUE, EdgebuildError
 from edgebuild.errors.kernels import KERNELS_FAILED
 from edgebuild.host import compiler, process
-from edgebuild.kernels import armtags, card, cputarget, elf, metal, naming
+from edgebuild.kernels import armtags, card, cputarget, elf, naming
 from edgebuild.kernels.tvm_worker import encode_cpu
 from edgebuild.model.profile import Cpu
 
@@ -109,7 +109,7 @@ def _link(cpu: Cpu, work: Path, name: str) -> None:
         what=f"join the objects of {name}",
         cwd=work,
     )  # fmt: skip
-    if cpu.arch in metal.BOARDS:
+    if cpu.arch in cputarget.MICRO:
         whole = work / f"{name}.o"
         whole.write_bytes(armtags.callable_by_either(whole.read_bytes()))
 

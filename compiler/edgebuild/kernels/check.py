@@ -126,7 +126,7 @@ def _linker(arch: str, triple: cputarget.Triple) -> list[str | Path]:
     """How the check program is linked. A bare board needs a start, and the compiler's runtime."""
     if arch == "wasm32":
         return [triple.linker, "--no-entry"]
-    if arch in metal.BOARDS:
+    if arch in cputarget.MICRO:
         command = ["cc", "-target", triple.zig, f"-mcpu={triple.zig_cpu}"]
         return [*command, *metal.MACHINES[arch].linked()]
     return [triple.linker, "-static", "--gc-sections"]

@@ -62,6 +62,10 @@ _TRIPLES = {
 }
 
 
+#: Arm's M profile: single boards without an operating system.
+MICRO = ("armv7e-m", "armv8.1-m")
+
+
 def triple(cpu: Cpu) -> Triple:
     """Raises CPU_UNSUPPORTED for an architecture without an entry."""
     found = _TRIPLES.get(cpu.arch)

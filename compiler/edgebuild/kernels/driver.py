@@ -136,30 +136,20 @@ static void in_parallel(void (*function)(void *, int32_t, int32_t), void **conte
 def driver(source: Source) -> str:
     """``<name>.driver.c``."""
     name = source.name
-    split = _splits(source)
     parts = [_PROLOGUE, f"extern const uint8_t edge_{name}_constants[];\n"]
     parts[1] = f'__attribute__((visibility("hidden"))) {parts[1]}'
     parts += _declarations(source)
     parts += [_LENGTH] if source.vector_bytes else []
-    if split:
+    wrappers = _wrappers(source)
+    if wrappers:
         parts.append(_PARALLEL)
-        parts += [_wrapper(symbol, count) for symbol, count in _wrappers(source, split).items()]
+        parts += [_wrapper(symbol, count) for symbol, count in wrappers.items()]
     parts += [
         f"\nsize_t edge_{name}_arena_bytes(void) {{ return {source.plan.arena_bytes}; }}\n",
-        _run(source, split),
+        _run(source),
         _run_in(source),
     ]
     return "".join(parts)
-
-
-def _splits(source: Source) -> dict[tuple[int, int], int]:
-    """(call, phase) -> grain, of the phases that have one."""
-    return {
-        (number, index): phase.grain
-        for number, code in enumerate(source.codes)
-        for index, phase in enumerate(code.phases)
-        if phase.grain
-    }
 
 
 def _pointers(call: Call) -> int:
@@ -179,10 +169,13 @@ def _declarations(source: Source) -> list[str]:
     ]
 
 
-def _wrappers(source: Source, split: dict[tuple[int, int], int]) -> dict[str, int]:
+def _wrappers(source: Source) -> dict[str, int]:
+    """Pointers of each function that is shared."""
     return {
-        source.codes[number].phases[index].symbol: _pointers(source.lowered.calls[number])
-        for number, index in split
+        phase.symbol: _pointers(call)
+        for call, code in zip(source.lowered.calls, source.codes, strict=True)
+        for phase in code.phases
+        if phase.grain
     }
 
 
@@ -194,7 +187,7 @@ def _wrapper(symbol: str, count: int) -> str:
     )
 
 
-def _run(source: Source, split: dict[tuple[int, int], int]) -> str:
+def _run(source: Source) -> str:
     lowered, name = source.lowered, source.name
     lines = [
         f"\nint32_t edge_{name}_run(const void *const *inputs, void *const *outputs,"
@@ -205,10 +198,22 @@ def _run(source: Source, split: dict[tuple[int, int], int]) -> str:
         *_enter(source),
         "  EDGE_PROFILE_MARK(-1);",
     ]
+    last = _last_shared(source)
     for number, (call, code) in enumerate(zip(lowered.calls, source.codes, strict=True)):
-        lines += _call(source, number, call, code, split)
+        lines += _call(source, number, call, code, last)
     lines += [*_leave(source), "  return 0;", "}"]
     return "\n".join(lines) + "\n"
+
+
+def _last_shared(source: Source) -> tuple[int, int]:
+    """The call and phase behind which nothing is worth a helper's waiting."""
+    shared = [
+        (number, index)
+        for number, code in enumerate(source.codes)
+        for index, phase in enumerate(code.phases)
+        if phase.grain
+    ]
+    return max(shared, default=(-1, -1))
 
 
 def _checks(source: Source) -> list[str]:
@@ -283,7 +288,7 @@ def _call(
     number: int,
     call: Call,
     code: CallCode,
-    split: dict[tuple[int, int], int],
+    last: tuple[int, int],
 ) -> list[str]:
     constants = code.constants_offset
     scratch = source.plan.scratch[number]
@@ -293,17 +298,15 @@ def _call(
         _expression(source, call.output),
         "NULL" if scratch < 0 else f"(a + {scratch})",
     ]
-    last = max(split, default=None)  # behind it nothing is worth a helper's waiting
     lines = [f"  /* {number}: {call.spec.kind} */"]
     for index, phase in enumerate(code.phases):
-        grain = split.get((number, index))
-        if grain is None:
+        if not phase.grain:
             lines.append(f"  {phase.symbol}({', '.join(pointers)}, 0, {phase.tasks});")
             continue
         array = ", ".join(f"(void *){pointer}" for pointer in pointers)
         lines.append(
-            f"  in_parallel(part_{phase.symbol}, (void *[]){{{array}}}, {phase.tasks}, {grain},"
-            f" {int((number, index) != last)});"
+            f"  in_parallel(part_{phase.symbol}, (void *[]){{{array}}}, {phase.tasks},"
+            f" {phase.grain}, {int((number, index) != last)});"
         )
     return [*lines, f"  EDGE_PROFILE_MARK({number});"]
 

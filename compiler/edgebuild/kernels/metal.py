@@ -91,6 +91,3 @@ MACHINES: Mapping[str, Metal] = {
         shift=7,
     ),
 }
-
-#: Architectures whose machines are single boards without an operating system.
-BOARDS = ("armv7e-m", "armv8.1-m")

@@ -73,16 +73,24 @@ def _arithmetic(function: str, int8: Callable[[Context, Operator], tuple[float, 
 LEFT_SHIFT = 20
 
 
+def _to_one_scale(a: tuple[float, int], b: tuple[float, int]) -> tuple[tuple[float, ...], float]:
+    """Zeros and multipliers that take both inputs to twice the larger scale, and that scale."""
+    twice = 2 * max(a[0], b[0])
+    numbers = (
+        a[1], *quantise_multiplier(a[0] / twice),
+        b[1], *quantise_multiplier(b[0] / twice),
+    )  # fmt: skip
+    return numbers, twice
+
+
 def _sum_numbers(context: Context, operator: Operator) -> tuple[float, ...]:
-    """As add.cc's Prepare for int8: both inputs scaled to twice the larger scale."""
+    """As add.cc's Prepare for int8."""
     a, b, y = (
         quantisation(context.tensor(n), operator) for n in (*operator.inputs, *operator.outputs)
     )
-    twice = 2 * max(a[0], b[0])
+    scaled, twice = _to_one_scale(a, b)
     return (
-        a[1], *quantise_multiplier(a[0] / twice),
-        b[1], *quantise_multiplier(b[0] / twice),
-        LEFT_SHIFT, *quantise_multiplier(twice / ((1 << LEFT_SHIFT) * y[0])),
+        *scaled, LEFT_SHIFT, *quantise_multiplier(twice / ((1 << LEFT_SHIFT) * y[0])),
         y[1], *activation.stored_range(operator, *y),
     )  # fmt: skip
 
@@ -104,11 +112,9 @@ def _difference_numbers(context: Context, operator: Operator) -> tuple[float, ..
     a, b, y = (
         quantisation(context.tensor(n), operator) for n in (*operator.inputs, *operator.outputs)
     )
-    twice = 2 * max(a[0], b[0])
+    scaled, twice = _to_one_scale(a, b)
     return (
-        a[1], *quantise_multiplier(a[0] / twice),
-        b[1], *quantise_multiplier(b[0] / twice),
-        7, *quantise_multiplier(twice * twice / ((1 << 14) * y[0])),
+        *scaled, 7, *quantise_multiplier(twice * twice / ((1 << 14) * y[0])),
         y[1], -128, 127,
     )  # fmt: skip
 

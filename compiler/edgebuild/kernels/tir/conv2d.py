@@ -28,6 +28,7 @@ from edgebuild.kernels.tir.emit import Index, Memory, const
 from edgebuild.kernels.tir.frame import (
     Build,
     Frame,
+    but_last,
     divided,
     merged,
     nest,
@@ -224,10 +225,11 @@ class Convolution:
             at = copy.reserve(frame.tasks * self.chunk * channels)
             place = w.let_index(task * (self.chunk * channels) + at)
             source = w.let_index(strip * (self.chunk * channels))
-            with w.when(strip < const(count - 1, "int64")):
-                copy.convert(frame, place, source, self.chunk * channels)
-            with w.when(strip >= const(count - 1, "int64")):
-                copy.convert(frame, place, source, rest * channels)
+
+            def convert(columns: int) -> None:
+                copy.convert(frame, place, source, columns * channels)
+
+            but_last(w, strip, count, convert, self.chunk, rest)
             # tiles count their columns from the whole image's first
             base = w.let_index(place - strip * (self.chunk * channels))
             with w.loop(0, self.cut.blocks, "b") as block:
@@ -284,19 +286,10 @@ class Convolution:
             points: list[tuple[Index, ...]] = [(c,) if flat else (*at, c) for c in numbers]
             tile.emit(left, rows, points, stores, group, block, tail=tail)
 
-        def span(*, tail: bool) -> None:
+        def span(tail: bool) -> None:
             self._span(frame, where["span"], lambda f, n: some(f, n, tail=tail))
 
-        if not cut.tail:
-            span(tail=False)
-        elif cut.blocks == 1:
-            span(tail=True)
-        else:
-            last = const(cut.blocks - 1, "int64")
-            with w.when(block < last):
-                span(tail=False)
-            with w.when(block >= last):
-                span(tail=True)
+        but_last(w, block, cut.blocks, span, False, cut.tail > 0)
 
     def _span(self, frame: Frame, span: Index, some: Callable[[Index, int], None]) -> None:
         """Whole tiles in a loop, and the row's odd end."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tvm import tirx
 
@@ -31,6 +31,8 @@ from edgebuild.kernels.tir.emit import (
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.narrow import narrowed
 from edgebuild.kernels.tir.scalars import Programs
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,6 +202,20 @@ def divided(frame: Frame, number: Index, by: int) -> tuple[Index, Index]:
     divisor = const(by, "int64")
     quotient, rest = tirx.Div(number, divisor), tirx.Mod(number, divisor)
     return frame.w.let(quotient), frame.w.let(rest)
+
+
+def but_last(
+    w: Writer, number: Index, count: int, body: Callable[[T], None], usual: T, last: T
+) -> None:
+    """``body(usual)``, but ``body(last)`` where ``number`` is the last of ``count``."""
+    if count == 1 or usual == last:
+        body(last)
+        return
+    end = const(count - 1, "int64")
+    with w.when(number < end):
+        body(usual)
+    with w.when(number >= end):
+        body(last)
 
 
 def even(count: int, most: int) -> int:

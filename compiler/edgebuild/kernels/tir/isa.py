@@ -27,8 +27,7 @@ _TRIPLES = {
 }
 
 
-MICRO = ("armv7e-m", "armv8.1-m")  # Arm's M profile
-NARROW = (*MICRO, "wasm32")
+NARROW = (*cputarget.MICRO, "wasm32")
 
 #: Lengths of SVE registers, in bits, that kernels are written for; with 128 NEON does as much.
 FIXED = (256, 512)
@@ -75,7 +74,7 @@ class Isa:
     @property
     def tight(self) -> bool:
         """A microcontroller, where memory is worth more than time."""
-        return self.cores == 1 and (self.arch in MICRO or self.l2_bytes == 0)
+        return self.cores == 1 and (self.arch in cputarget.MICRO or self.l2_bytes == 0)
 
 
 def target(cpu: Cpu) -> Any:
@@ -96,7 +95,7 @@ def target(cpu: Cpu) -> Any:
 
 
 def _triple(cpu: Cpu) -> str:
-    return cputarget.triple(cpu).llvm if cpu.arch in MICRO else _TRIPLES[cpu.arch]
+    return cputarget.triple(cpu).llvm if cpu.arch in cputarget.MICRO else _TRIPLES[cpu.arch]
 
 
 _CALM = ("+disable-latency-sched-heuristic", "+disable-misched-load-clustering")
@@ -106,7 +105,7 @@ def _features(cpu: Cpu) -> tuple[str, ...]:
     # LLVM keeps to 256 bits on most x86 cores unless told; the profile's width is the rule here.
     wide = ("-prefer-256-bit",) if cpu.arch == "x86_64" and cpu.vector_bits >= 512 else ()
     # LLVM gives these cores the largest floating-point unit; the profile says which one is there
-    bare = ("-fpregs",) if cpu.arch in MICRO else ()
+    bare = ("-fpregs",) if cpu.arch in cputarget.MICRO else ()
     # in sums that fill the registers, moving loads ahead spills others
     calm = _CALM if cpu.arch == "riscv64" else ()
     # LLVM would take relaxed minima and conversions, which are not the same on every engine: 0211
@@ -120,7 +119,7 @@ def of(cpu: Cpu) -> Isa:
     bits = _vector_bits(cpu, has)
     return Isa(
         arch=cpu.arch, vector_bits=bits,
-        float_bits=0 if cpu.arch in MICRO and "mve.fp" not in has else bits,
+        float_bits=0 if cpu.arch in cputarget.MICRO and "mve.fp" not in has else bits,
         registers=_registers(cpu.arch, bits),
         fma=cpu.arch not in ("x86_64", "wasm32") or "fma" in has,
         products=_products(cpu.arch, bits, has),
@@ -183,7 +182,7 @@ def _products(arch: str, bits: int, has: frozenset[str]) -> Products:
         if "dotprod" not in has:
             return "smlal"
         return "smmla" if "i8mm" in has else "sdot"
-    if arch in MICRO:
+    if arch in cputarget.MICRO:
         return "vmladava" if bits else "smlad"
     if arch == "wasm32" and bits:
         return "dot16"

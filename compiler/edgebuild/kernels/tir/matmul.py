@@ -15,7 +15,7 @@ from edgebuild.kernels.specs import Matmul
 from edgebuild.kernels.tir import matmul_bytes, matmul_plain
 from edgebuild.kernels.tir.contraction import Rows, Tile, Walk
 from edgebuild.kernels.tir.emit import Expr, const
-from edgebuild.kernels.tir.frame import Build, Frame, unravel
+from edgebuild.kernels.tir.frame import Build, Frame, but_last, unravel
 from edgebuild.kernels.tir.matmul_tiles import Packed, all_blocks, transposed
 from edgebuild.kernels.tir.products import Form, form
 from edgebuild.kernels.tir.scalars import offset
@@ -68,14 +68,7 @@ def _pack(spec: Matmul, kernel: Build, cut: Split, right: Packed) -> None:
         def columns(count: int) -> None:
             _columns(spec, frame, source, place, step, lanes, count)
 
-        if valid == lanes:
-            columns(lanes)
-        else:
-            last = const(cut.total - 1, "int64")
-            with w.when(v < last):
-                columns(lanes)
-            with w.when(v >= last):
-                columns(valid)
+        but_last(w, v, cut.total, columns, lanes, valid)
     frame.finish()
 
 
@@ -135,12 +128,5 @@ def _multiply(spec: Matmul, kernel: Build, how: Form, cut: Split, right: Packed,
             points = [(*where, i) for i in lines]
             all_blocks(w, tile, cut, frame.inputs["left"], bases, points, stores, batch)
 
-        rest = spec.m % rows
-        if not rest:
-            blocks(rows)
-        else:
-            with w.when(number < const(tiles - 1, "int64")):
-                blocks(rows)
-            with w.when(number >= const(tiles - 1, "int64")):
-                blocks(rest)
+        but_last(w, number, tiles, blocks, rows, spec.m - (tiles - 1) * rows)
     frame.finish()

@@ -16,8 +16,8 @@ from tvm import tirx
 
 from edgebuild.kernels.specs import Matmul
 from edgebuild.kernels.tir.contraction import Rows, Tile, Walk
-from edgebuild.kernels.tir.emit import Expr, Index, Memory, Writer, const
-from edgebuild.kernels.tir.frame import Build, Frame, along, divided, unravel
+from edgebuild.kernels.tir.emit import Expr, Index, Memory, const
+from edgebuild.kernels.tir.frame import Build, Frame, along, but_last, divided, unravel
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.matmul_tiles import Packed, all_blocks
 from edgebuild.kernels.tir.pack_bytes import Columns, Packer, column_sums, row_chunk, row_sum
@@ -170,8 +170,8 @@ class _Product:
             apart = w.let(tirx.Min(rest, const(cut.vectors, "int64")) * size)
         place = w.let_index(right.at(group, block) + inner * size)
         valid = spec.n - (cut.total - 1) * cut.lanes
-        _but_last(w, v, cut.total, lambda n: packer.vector(source, place, apart, n),
-                  cut.lanes, valid)  # fmt: skip
+        but_last(w, v, cut.total, lambda n: packer.vector(source, place, apart, n),
+                 cut.lanes, valid)  # fmt: skip
         if right.start_at is not None:
             sums = column_sums(frame, how, self.kind, place, apart, self.steps)
             first = const(spec.k * self.zero * spec.right_zero, self.kind, cut.lanes)
@@ -208,18 +208,4 @@ class _Product:
             stores = Rows(first=place, stride=spec.output_strides[-2], count=size)
             all_blocks(w, tile, self.cut, memory, bases, points, stores, group)
 
-        _but_last(w, part, self.tiles, some, rows, spec.m - (self.tiles - 1) * rows)
-
-
-def _but_last(
-    w: Writer, number: Index, count: int, body: Callable[[int], None], size: int, last: int
-) -> None:
-    """``body(size)``, but ``body(last)`` where ``number`` is the last of ``count``."""
-    if count == 1 or size == last:
-        body(last)
-        return
-    end = const(count - 1, "int64")
-    with w.when(number < end):
-        body(size)
-    with w.when(number >= end):
-        body(last)
+        but_last(w, part, self.tiles, some, rows, spec.m - (self.tiles - 1) * rows)

@@ -19,7 +19,7 @@ from edgebuild.kernels.specs import Conv2d
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import Rows, Sums, Walk, Weights, bias_first
 from edgebuild.kernels.tir.emit import Expr, Index, Registers, cast, const, index, llvm
-from edgebuild.kernels.tir.frame import Build, divided, even, padded, store
+from edgebuild.kernels.tir.frame import Build, but_last, divided, even, padded, store
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.prepare import shares
 from edgebuild.kernels.tir.products import DEEPEST, LOWER, POSITIONS
@@ -170,15 +170,12 @@ class Pairs:
     def _flat(self, number: Index, tiles: int, width: int) -> None:
         w, p = self.frame.w, self.plan
         self.at = (0, 0)
-        rest = width - (tiles - 1) * 2 * p.pairs
         x = w.let_index(number * (2 * p.pairs))
-        if rest == 2 * p.pairs:
-            self._tile(x, p.pairs)
-            return
-        with w.when(number < const(tiles - 1, "int64")):
-            self._tile(x, p.pairs)
-        with w.when(number >= const(tiles - 1, "int64")):
-            self._tile(x, -(-rest // 2), odd=rest % 2 == 1)
+
+        def some(positions: int) -> None:
+            self._tile(x, -(-positions // 2), odd=positions % 2 == 1)
+
+        but_last(w, number, tiles, some, 2 * p.pairs, width - (tiles - 1) * 2 * p.pairs)
 
     def _tile(self, x: Index, pairs: int, *, odd: bool = False) -> None:
         """Outputs from column ``x`` on; ``odd``: the last pair is a single position."""

@@ -17,7 +17,7 @@ from tvm import tirx
 from edgebuild.kernels.specs import Conv2d
 from edgebuild.kernels.tir.contraction import Rows, Sums, Walk, Weights
 from edgebuild.kernels.tir.emit import Expr, Index, const, index, llvm
-from edgebuild.kernels.tir.frame import Build, Frame, along, divided, store
+from edgebuild.kernels.tir.frame import Build, Frame, along, but_last, divided, store
 from edgebuild.kernels.tir.prepare import shares
 from edgebuild.kernels.tir.products import form as products
 from edgebuild.kernels.tir.scalars import Point, Programs
@@ -122,18 +122,13 @@ class Winograd:
             )
 
         whole = Block(number=number, vectors=cut.vectors, channels=cut.width)
-        if not cut.tail:
-            one(whole)
-            return
         before = (cut.blocks - 1) * cut.width
         last = Block(number=cut.blocks - 1, vectors=cut.tail, channels=cut.channels - before)
-        if cut.blocks == 1:
-            one(last)
-            return
-        with frame.w.when(number < const(cut.blocks - 1, "int64")):
-            one(whole)
-        with frame.w.when(number >= const(cut.blocks - 1, "int64")):
-            one(last)
+
+        def some(tail: bool) -> None:
+            one(last if tail else whole)
+
+        but_last(frame.w, number, cut.blocks, some, False, cut.tail > 0)
 
     def _each_row(self, frame: Frame, place: Place, body: Callable[[Place, Index], None]) -> None:
         """``body(where, tile)`` for the rows of tiles of a pass, ``tile``: its first tile."""
@@ -319,14 +314,7 @@ class Winograd:
                         frame, programs, place, tile + full, full, sums, block, (count, right)
                     )
 
-        if lower == m:
-            row(m)
-            return
-        last = const(c.down - 1, "int64")
-        with w.when(place.top < last):
-            row(m)
-        with w.when(place.top >= last):
-            row(lower)
+        but_last(w, place.top, c.down, row, m, lower)
 
     def _tiles(
         self, frame: Frame, programs: Programs, place: Place, tile: Index, t: Index,

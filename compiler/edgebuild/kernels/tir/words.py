@@ -17,7 +17,7 @@ from edgebuild.kernels.specs import Conv2d
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
 from edgebuild.kernels.tir.emit import Expr, Index, Registers, cast, const, llvm
-from edgebuild.kernels.tir.frame import Build, Frame, divided, store
+from edgebuild.kernels.tir.frame import Build, Frame, but_last, divided, store
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.products import MANY
 from edgebuild.kernels.tir.scalars import Point
@@ -106,14 +106,9 @@ class Words:
 
     def _blocks(self, row: Index, block: Index) -> None:
         """One block, the last of which may have fewer outputs."""
-        cut, w = self.cut, self.frame.w
-        if not cut.tail or cut.blocks == 1:
-            self._tile(row, block, cut.tail or cut.vectors)
-            return
-        with w.when(block < const(cut.blocks - 1, "int64")):
-            self._tile(row, block, cut.vectors)
-        with w.when(block >= const(cut.blocks - 1, "int64")):
-            self._tile(row, block, cut.tail)
+        cut = self.cut
+        but_last(self.frame.w, block, cut.blocks, lambda n: self._tile(row, block, n),
+                 cut.vectors, cut.tail or cut.vectors)  # fmt: skip
 
     def _prepare(self, frame: Frame, row: Index) -> None:
         w, memory, scratch = frame.w, frame.inputs["input"], frame.scratch
