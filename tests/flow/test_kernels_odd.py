@@ -124,6 +124,15 @@ CASES: dict[str, tuple[Any, ...]] = {
         ["y"],
         {},
     ),
+    "bytes": (
+        [
+            N("QuantizeLinear", ["x", "s", "z"], ["q"]),
+            N("Transpose", ["q"], ["y"], perm=[1, 0]),
+        ],
+        {"x": floats(5, 7)},
+        ["y"],
+        {"s": np.float32(0.02), "z": np.uint8(100)},
+    ),
     "avgpad": (
         [
             N(

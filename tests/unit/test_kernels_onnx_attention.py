@@ -46,7 +46,7 @@ def test_attention_of_packed_heads(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("heads", "attributes"), [(1, {}), (2, {"softcap": 2.0}), (2, {"num_heads": 2})]
+    ("heads", "attributes"), [(2, {"left_window_size": 2}), (2, {"num_heads": 2})]
 )
 def test_attention_that_is_refused(tmp_path: Path, heads: int, attributes: Any) -> None:
     given = {"q": floats(1, 2, 5, 4), "k": floats(1, heads, 6, 4), "v": floats(1, heads, 6, 4)}

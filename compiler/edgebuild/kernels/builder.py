@@ -31,6 +31,8 @@ class GraphBuilder:
     folded_bytes: int = 0
     #: values whose shape the file leaves open: that of their operator becomes theirs
     inferred: set[str] = field(default_factory=set)
+    #: int8 values that stand for uint8 ones of the file, which are larger by 128
+    moved_by_128: dict[str, Quantisation] = field(default_factory=dict)
 
     def unique(self, wish: str) -> str:
         name, number = wish or "tensor", 1

@@ -25,12 +25,14 @@ LIMIT_WORK = 1 << 30
 def evaluate(tensors: Mapping[str, Tensor], operator: Operator) -> NDArray[Any] | None:
     """The value of ``operator``, if its inputs are constants and the value is of sane size."""
     output = tensors[operator.outputs[0]]
-    inputs = [tensors[name] for name in operator.inputs]
+    inputs = [_known(tensors[name]) for name in operator.inputs]
     if any(tensor.data is None for tensor in inputs) or output.size_bytes > LIMIT_BYTES:
         return None
     quick = _quick(operator, inputs, output)
     if quick is not None:
         return quick
+    if not output.size_bytes:
+        return np.zeros(output.shape, DTYPES[output.dtype])
     graph = Graph(
         name="constant",
         format="",
@@ -44,6 +46,13 @@ def evaluate(tensors: Mapping[str, Tensor], operator: Operator) -> NDArray[Any] 
     if sum(_work(call.spec) for call in lowered.calls) > LIMIT_WORK:
         return None
     return run_lowered(lowered, [])[output.name]
+
+
+def _known(tensor: Tensor) -> Tensor:
+    """What has no elements is a constant, whoever computes it: a sum of it is 0."""
+    if tensor.data is not None or tensor.size_bytes:
+        return tensor
+    return replace(tensor, data=np.zeros(tensor.shape, DTYPES[tensor.dtype]))
 
 
 def _work(spec: Spec) -> int:

@@ -24,23 +24,26 @@ def _heads(o: OnnxNode, number: int, attribute: str) -> str:
 
 
 def _attention(o: OnnxNode) -> None:
-    """softmax(Q K^T * scale + mask) V."""
+    """softmax(Q K^T * scale + mask) V; the cache of keys and values comes first in both."""
     if "num_heads" in o.attributes:
         raise o.unsupported("as ONNX Runtime's optimiser packs it")
-    if any(o.has(n) for n in (4, 5, 6)) or any(o.outputs[1:]) or o.get("softcap", 0.0):
-        raise o.unsupported("with a cache, a cap or its inner values")
+    if o.has(6) or any(o.outputs[3:]):
+        raise o.unsupported("with lengths or its inner values")
     q, k, v = (
         _heads(o, n, name) for n, name in enumerate(("q_num_heads", "kv_num_heads", "kv_num_heads"))
     )
+    past = o.shape(4)[2] if o.has(4) else 0
+    if o.has(4) and o.has(5):
+        k, v = (o.emit("concat", [o.name(n), new], axis=2) for n, new in ((4, k), (5, v)))
+    o.give(k, 1)
+    o.give(v, 2)
+    k, v = (_shared(o, name, o.builder.tensors[q].shape[1]) for name in (k, v))
     shape, keys = o.builder.tensors[q].shape, o.builder.tensors[k].shape
-    if shape[1] != keys[1]:
-        raise o.unsupported("whose heads share keys")
     scale = float(o.get("scale", 1 / np.sqrt(shape[-1])))
-    number = o.builder.constant(f"{o.outputs[0]}/scale", np.array(scale, np.float32))
     scores = o.emit("matmul", [q, k], transpose_left=False, transpose_right=True)
-    scores = _masked(o, o.emit("mul", [scores, number]), shape[2], keys[2])
-    weights = o.emit("softmax", [scores], beta=1.0)
-    value = o.emit("matmul", [weights, v], transpose_left=False, transpose_right=False)
+    scores = _capped(o, o.emit("mul", [scores, _number(o, scale)]))
+    value = o.emit("matmul", [_weights(o, scores, (shape[2], keys[2]), past), v],
+                   transpose_left=False, transpose_right=False)  # fmt: skip
     if len(o.shape(0)) == 4:
         o.give(value)
         return
@@ -49,18 +52,50 @@ def _attention(o: OnnxNode) -> None:
     o.result("reshape", [together], shape=(n, length, heads * size))
 
 
-def _masked(o: OnnxNode, scores: str, queries: int, keys: int) -> str:
-    zero = o.builder.constant(f"{o.outputs[0]}/zero", np.array(0, np.float32))
-    never = o.builder.constant(f"{o.outputs[0]}/never", np.array(-np.inf, np.float32))
+def _number(o: OnnxNode, value: float) -> str:
+    return o.builder.constant(f"{o.outputs[0]}/number", np.array(value, np.float32))
+
+
+def _shared(o: OnnxNode, name: str, heads: int) -> str:
+    """Keys or values, each head of which serves several of the queries'."""
+    n, own, length, size = o.builder.tensors[name].shape
+    if own == heads:
+        return name
+    split = o.emit("reshape", [name], shape=(n, own, 1, length, size))
+    wide = o.emit("broadcast", [split], shape=(n, own, heads // own, length, size))
+    return o.emit("reshape", [wide], shape=(n, heads, length, size))
+
+
+def _capped(o: OnnxNode, scores: str) -> str:
+    """Within plus and minus ``softcap``, smoothly."""
+    cap = float(o.get("softcap", 0.0))
+    if not cap:
+        return scores
+    small = o.emit("tanh", [o.emit("div", [scores, _number(o, cap)])])
+    return o.emit("mul", [small, _number(o, cap)])
+
+
+def _weights(o: OnnxNode, scores: str, extents: tuple[int, int], past: int) -> str:
+    """The softmax of the scores under masks; a query that may look at nothing gets 0."""
+    queries, keys = extents
+    never = _number(o, -np.inf)
+    hidden = False
     if o.has(3):
         mask = o.name(3)
         if o.tensor(3).dtype == "bool":
-            mask = o.emit("select", [mask, zero, never], dtype="float32")
+            mask = o.emit("select", [mask, _number(o, 0.0), never], dtype="float32")
+            known = o.tensor(3).data
+            hidden = known is None or not known.any(-1).all() or bool(o.get("is_causal", 0))
         scores = o.emit("add", [scores, mask])
     if o.get("is_causal", 0):
-        seen = o.builder.constant(f"{o.outputs[0]}/seen", np.tri(queries, keys, dtype=bool))
+        seen = o.builder.constant(f"{o.outputs[0]}/seen", np.tri(queries, keys, past, dtype=bool))
         scores = o.emit("select", [seen, scores, never], dtype="float32")
-    return scores
+    weights = o.emit("softmax", [scores], beta=1.0)
+    if not hidden:
+        return weights
+    most = o.emit("reduce_max", [scores], axes=(3,), keep_dims=True)
+    some = o.emit("greater", [most, never], dtype="bool")
+    return o.emit("select", [some, weights, _number(o, 0.0)], dtype="float32")
 
 
 def _gelu(approximate: bool) -> Converter:

@@ -116,13 +116,15 @@ def _norm(first: str, last: str) -> Converter:
 
 
 def _lp_norm(o: OnnxNode) -> None:
-    """x / norm along one axis."""
+    """x / norm along one axis; what has no length stays 0."""
     axis = normal_axis(o.get("axis", -1), len(o.shape(0)))
     kind = {1: "abs", 2: "square"}.get(int(o.get("p", 2)))
     if kind is None:
         raise o.unsupported("of that order")
     total = o.emit("sum", [o.emit(kind, [o.name(0)])], axes=(axis,), keep_dims=True)
-    o.result("div", [o.name(0), o.emit("sqrt", [total]) if kind == "square" else total])
+    none = o.emit("equal", [total, _number(o, 0.0)], dtype="bool")
+    safe = o.emit("select", [none, _number(o, 1.0), total], dtype="float32")
+    o.result("div", [o.name(0), o.emit("sqrt", [safe]) if kind == "square" else safe])
 
 
 def _group_norm(o: OnnxNode) -> None:

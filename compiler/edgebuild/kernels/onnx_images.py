@@ -190,7 +190,8 @@ def _space_to_depth(o: OnnxNode) -> None:
     n, c, h, w = o.shape(0)
     block = int(o.attributes["blocksize"])
     split = o.emit("reshape", [o.name(0)], shape=(n, c, h // block, block, w // block, block))
-    moved = o.emit("transpose", [split], perm=(0, 3, 5, 1, 2, 4))
+    first = o.get("mode", "DCR") == "DCR"
+    moved = o.emit("transpose", [split], perm=(0, 3, 5, 1, 2, 4) if first else (0, 1, 3, 5, 2, 4))
     o.result("reshape", [moved], shape=(n, c * block * block, h // block, w // block))
 
 
@@ -208,6 +209,9 @@ def _resize(o: OnnxNode) -> None:
         sizes = [int(np.floor(shape[a] * s)) for a, s in zip(axes, found, strict=True)]
         scales = [*found]
     placed = o.get("coordinate_transformation_mode", "half_pixel")
+    rounding = o.get("nearest_mode", "round_prefer_floor")
+    for unused in ("cubic_coeff_a", "exclude_outside", "extrapolation_value"):
+        o.get(unused, 0)  # of other modes
     if placed == "tf_crop_and_resize" or o.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise o.unsupported("of a part of the image")
     value = o.name(0)
@@ -218,7 +222,7 @@ def _resize(o: OnnxNode) -> None:
             continue
         places = enlarge.positions(shape[axis], want, placed, scale)
         if mode == "nearest":
-            whole = _nearest(places, o.get("nearest_mode", "round_prefer_floor"))
+            whole = _nearest(places, rounding)
             rows = np.clip(whole, 0, shape[axis] - 1).astype(np.int64)
             value = enlarge.picked(o.builder, value, axis, rows, o.outputs[0], o.source)
         else:

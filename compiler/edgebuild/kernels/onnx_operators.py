@@ -22,7 +22,7 @@ from edgebuild.kernels import (
     onnx_qoperators,
     onnx_quantised,
 )
-from edgebuild.kernels.onnx_reader import OnnxNode, packed
+from edgebuild.kernels.onnx_reader import OnnxNode, data_type, packed
 from edgebuild.kernels.shapes import normal_axis
 from edgebuild.model.graph import DTYPES
 
@@ -87,9 +87,7 @@ def _range(o: OnnxNode) -> None:
 
 
 def _cast(o: OnnxNode) -> None:
-    from edgebuild.kernels.onnx_reader import _dtype
-
-    dtype = _dtype(int(o.attributes["to"]), o.outputs[0])
+    dtype = data_type(int(o.attributes["to"]), o.outputs[0])
     if dtype == o.tensor(0).dtype:
         o.give(o.name(0))
         return
@@ -100,10 +98,27 @@ def _identity(o: OnnxNode) -> None:
     o.give(o.name(0))
 
 
+def _dropout(o: OnnxNode) -> None:
+    """Nothing is dropped: exporters keep the node, some even in its training mode."""
+    if o.has(2) and (o.tensor(2).data is None or o.constant(2).any()):
+        o.builder.notes.append("exported in training mode; it is compiled for inference")
+    o.give(o.name(0))
+    o.give(o.builder.constant(f"{o.outputs[0]}/kept", np.ones(o.shape(0), bool)), 1)
+
+
 def _clip(o: OnnxNode) -> None:
-    lo = float(o.constant(1).reshape(-1)[0]) if o.has(1) else -math.inf
-    hi = float(o.constant(2).reshape(-1)[0]) if o.has(2) else math.inf
-    o.result("clip", [o.name(0)], lo=lo, hi=hi)
+    """min(max(x, lo), hi): where the limits cross, everything is the upper one."""
+    if any(o.has(n) and o.tensor(n).data is None for n in (1, 2)):
+        value = o.emit("maximum", [o.name(0), o.name(1)]) if o.has(1) else o.name(0)
+        o.give(o.emit("minimum", [value, o.name(2)]) if o.has(2) else value)
+        return
+    dtype = DTYPES[o.tensor(0).dtype]
+    least, most = (-math.inf, math.inf)
+    if dtype.kind in "iu":
+        least, most = (float(limit) for limit in (np.iinfo(dtype).min, np.iinfo(dtype).max))
+    lo = float(o.constant(1).reshape(-1)[0]) if o.has(1) else least
+    hi = float(o.constant(2).reshape(-1)[0]) if o.has(2) else most
+    o.result("clip", [o.name(0)], lo=min(lo, hi), hi=hi)
 
 
 def _with_alpha(kind: str, default: float) -> Converter:
@@ -368,7 +383,7 @@ CONVERTERS: dict[str, Converter] = {
     "BatchNormalization": _batch_norm, "Reshape": _reshape, "Flatten": _flatten,
     "Squeeze": _squeeze, "Unsqueeze": _unsqueeze, "Transpose": _transpose, "Concat": _concat,
     "Split": _split, "Slice": _slice, "Gather": _gather, "Expand": _expand, "Pad": _pad,
-    "Identity": _identity, "Dropout": _identity, "Constant": _constant,
+    "Identity": _identity, "Dropout": _dropout, "Constant": _constant,
     "ConstantOfShape": _constant_of_shape, "Shape": _shape, "Range": _range, "Cast": _cast,
     **onnx_attention.CONVERTERS,
     **onnx_composed.CONVERTERS,

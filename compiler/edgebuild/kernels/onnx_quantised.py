@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import onnx
 
 from edgebuild.errors.kernels import TYPE_UNSUPPORTED
-from edgebuild.kernels.onnx_reader import OnnxNode
+from edgebuild.kernels.onnx_reader import OnnxNode, data_type
 from edgebuild.kernels.shapes import normal_axis
 from edgebuild.model.graph import Quantisation, Tensor
 
@@ -39,13 +40,19 @@ def _parameters(o: OnnxNode, dtype: str) -> Quantisation:
 
 
 def _quantize(o: OnnxNode) -> None:
-    dtype = o.tensor(2).dtype if o.has(2) else "uint8"
-    o.give(
-        o.builder.emit(
-            "quantize", [o.name(0)], o.outputs[0], o.source, dtype="int8",
-            quantisation=_parameters(o, dtype),
-        )
-    )  # fmt: skip
+    found = _parameters(o, _stored_type(o))
+    name = o.builder.emit("quantize", [o.name(0)], o.outputs[0], o.source, dtype="int8",
+                          quantisation=found)  # fmt: skip
+    o.give(name)
+    if _stored_type(o) == "uint8":
+        o.builder.moved_by_128[name] = found
+
+
+def _stored_type(o: OnnxNode) -> str:
+    """That of the zero point; without one, what the node says itself (since opset 21)."""
+    if o.has(2):
+        return o.tensor(2).dtype
+    return data_type(int(o.get("output_dtype", 0)) or onnx.TensorProto.UINT8, o.outputs[0])
 
 
 def _dequantize(o: OnnxNode) -> None:

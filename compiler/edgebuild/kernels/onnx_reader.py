@@ -26,6 +26,7 @@ from edgebuild.errors.kernels import (
 )
 from edgebuild.kernels import fold
 from edgebuild.kernels.builder import GraphBuilder
+from edgebuild.kernels.onnx_attributes import Attributes
 from edgebuild.model.graph import DTYPES, Graph, Tensor
 
 OLDEST_OPSET = 7
@@ -129,7 +130,7 @@ def read(data: bytes, name: str, digest: str) -> Graph:
     inputs = _inputs(builder, model.graph, known)
     for number, node in enumerate(model.graph.node):
         _convert(builder, node, f"{number} {node.op_type}", opset, known)
-    outputs = [_output(builder, known, output.name) for output in model.graph.output]
+    outputs = [_output(builder, known, output) for output in model.graph.output]
     if not outputs:
         raise MODEL_MALFORMED("the model has no outputs")
     graph = builder.finish(name, "onnx", digest, inputs, outputs)
@@ -183,14 +184,14 @@ def _inputs(builder: GraphBuilder, graph: onnx.GraphProto, known: dict[str, str]
     for value in graph.input:
         if value.name in known:
             continue
-        dtype = _dtype(value.type.tensor_type.elem_type, value.name)
+        dtype = data_type(value.type.tensor_type.elem_type, value.name)
         shape = _shape(builder, value)
         known[value.name] = builder.tensor(value.name, shape, dtype)
         names.append(known[value.name])
     return names
 
 
-def _dtype(number: int, name: str) -> str:
+def data_type(number: int, name: str) -> str:
     try:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(number).name
     except (KeyError, ValueError, TypeError):
@@ -221,16 +222,18 @@ def _shape(builder: GraphBuilder, value: onnx.ValueInfoProto) -> list[int]:
     return shape
 
 
-def _output(builder: GraphBuilder, known: dict[str, str], name: str) -> str:
-    if name not in known:
-        raise MODEL_MALFORMED(f"output {name!r} is never computed")
-    return known[name]
+def _output(builder: GraphBuilder, known: dict[str, str], output: onnx.ValueInfoProto) -> str:
+    from edgebuild.kernels import onnx_bytes
+
+    if output.name not in known:
+        raise MODEL_MALFORMED(f"output {output.name!r} is never computed")
+    return onnx_bytes.output(builder, known[output.name], output)
 
 
 def _convert(
     builder: GraphBuilder, proto: onnx.NodeProto, source: str, opset: int, known: dict[str, str]
 ) -> None:
-    from edgebuild.kernels import onnx_old
+    from edgebuild.kernels import onnx_attributes, onnx_bytes, onnx_old
 
     node = OnnxNode(
         builder=builder,
@@ -238,7 +241,7 @@ def _convert(
         source=source,
         inputs=[_known(known, name, source) if name else None for name in proto.input],
         outputs=list(proto.output),
-        attributes={a.name: _attribute(a, source) for a in proto.attribute},
+        attributes=Attributes((a.name, _attribute(a, source)) for a in proto.attribute),
         opset=opset,
         results=known,
     )
@@ -248,12 +251,15 @@ def _convert(
     if not node.outputs:
         raise MODEL_MALFORMED(f"{node.kind} gives nothing", where=source)
     before = len(builder.operators)
+    stands_for = onnx_bytes.widen(node)
     try:
         convert(node)
     except (
         TypeError, ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError,
     ) as error:  # fmt: skip
         raise MODEL_MALFORMED(f"{node.kind}: {str(error)[:200]}", where=source) from error
+    onnx_attributes.check(node)
+    onnx_bytes.follow(node, stands_for)
     builder.fold(before)
 
 

@@ -140,7 +140,19 @@ def _reduce(spec: specs.Reduce, named: dict[str, Array]) -> Array:
         total = x.astype(np.float64).sum(axis=spec.axes, keepdims=True)
         return _epilogue(spec.epilogue, _rounded(total, spec.dtype), named)
     function: Callable[..., Array] = np.max if spec.function == "maximum" else np.min
-    return _epilogue(spec.epilogue, function(x, axis=spec.axes, keepdims=True), named)
+    limit = _limit(x.dtype, upper=spec.function == "minimum")
+    return _epilogue(
+        spec.epilogue, function(x, axis=spec.axes, keepdims=True, initial=limit), named
+    )
+
+
+def _limit(dtype: np.dtype[Any], *, upper: bool) -> Any:
+    """The extreme of no numbers at all."""
+    if dtype.kind == "f":
+        return np.inf if upper else -np.inf
+    if dtype.kind == "b":
+        return upper
+    return np.iinfo(dtype).max if upper else np.iinfo(dtype).min
 
 
 def _softmax(spec: specs.Softmax, named: dict[str, Array]) -> Array:
