@@ -20,23 +20,26 @@ missing=0
 
 build_cosign() {
     command -v go >/dev/null || return 1
-    CGO_ENABLED=0 GOBIN=$bin go install -trimpath github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3
+    CGO_ENABLED=0 GOBIN=$bin GOFLAGS=-modcacherw GOMODCACHE=$bin/.go/modules GOCACHE=$bin/.go/objects \
+        go install -trimpath github.com/sigstore/cosign/v3/cmd/cosign@v3.1.3 || return 1
+    rm -rf "$bin/.go" # 3 GB for a program of 150 MB
 }
 
-# Debian's packages, unpacked beside and started with their own libraries. All but libc: that one
-# has to fit the loader that is there.
+# Debian's packages and those they need that this machine lacks, unpacked beside and started with
+# their own libraries. All but libc: that one has to fit the loader that is there.
 unpack_debian() {
     command -v apt-get >/dev/null || return 1
-    needed=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
-        --no-breaks --no-replaces --no-enhances skopeo umoci cpio | grep '^[a-z]' | grep -v '^libc6$') ||
-        return 1
+    # shellcheck disable=SC2086
+    needed=$(apt-get install --simulate --no-install-recommends $absent |
+        sed -n 's/^Inst \([^ ]*\) .*/\1/p' | grep -v '^libc6$') || return 1
     mkdir -p "$root/packages"
     # shellcheck disable=SC2086
     (cd "$root/packages" && apt-get download -qq $needed) || return 1
     for package in "$root/packages"/*.deb; do
         dpkg-deb -x "$package" "$root" || return 1
     done
-    for name in skopeo umoci cpio; do
+    rm -r "$root/packages"
+    for name in $absent; do
         program=$(find "$root/usr/bin" "$root/bin" -name "$name" 2>/dev/null | head -n 1)
         cat > "$bin/$name" <<END
 #!/bin/sh
@@ -57,8 +60,11 @@ install_conformance() {
 
 [ -x "$bin/cosign" ] || { echo "building cosign"; build_cosign; } ||
     { echo "cosign could not be built" >&2; missing=1; }
-[ -x "$bin/cpio" ] || { echo "unpacking skopeo, umoci and cpio"; unpack_debian; } ||
-    { echo "skopeo, umoci and cpio could not be unpacked" >&2; missing=1; }
+absent=$(for name in skopeo umoci cpio; do
+    [ -x "$bin/$name" ] || command -v "$name" >/dev/null || echo "$name"
+done | paste -sd' ')
+[ -z "$absent" ] || { echo "unpacking $absent"; unpack_debian; } ||
+    { echo "$absent could not be unpacked" >&2; missing=1; }
 [ -x "$bin/conformance/node_modules/.bin/conformance" ] ||
     { echo "installing the conformance suite"; install_conformance; } ||
     { echo "the conformance suite could not be installed" >&2; missing=1; }
