@@ -7,6 +7,11 @@
  * share's word carries the job's number beside the parts that are left, so a helper that is late
  * for a job cannot take a part of the one that follows; and a job does not end before every part
  * that was taken is done, so `job` is stable for whoever holds a part.
+ *
+ * Where other programs want the cores, help may cost more than it is worth: a helper that was
+ * woken for nothing, or that the system set aside while it held a part. The caller keeps account of
+ * what he lost and gained, and if he loses works alone for so long that it was little of the whole.
+ * A helper that finds itself on the caller's core would only be in the way, and sleeps on.
  */
 #define _GNU_SOURCE
 #include "threads.h"
@@ -22,6 +27,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -29,6 +35,8 @@ enum {
     PARTS_PER_THREAD = 4,     /* evens out cores of unequal speed */
     SPINS = 4000,             /* about 20 µs: longer than most gaps between two kernels */
     STACK_BYTES = 256 * 1024, /* kernels keep big buffers in the arena */
+    DEBT_NS = 50000,          /* what waking helpers may cost before they have helped */
+    ALONE_FOR = 32,           /* times what help cost: no more than 3 % are lost to it */
 };
 
 static struct {
@@ -51,7 +59,9 @@ static OWN_LINE _Atomic bool taken;          /* a job, a start or a stop is goin
 static _Atomic bool more_follows;            /* another job is near: spinning pays */
 static _Atomic bool stopping;
 static _Atomic int32_t helpers;              /* that are running */
+static _Atomic int32_t caller_core;
 static bool started;                         /* only the one who holds `taken` looks */
+static int64_t debt_ns, alone_until_ns;      /* likewise */
 static pthread_t threads[HELPERS];
 
 static void futex_wait(_Atomic uint32_t *word, uint32_t while_it_is) {
@@ -70,6 +80,19 @@ static void relax(void) {
 #elif defined(__riscv)
     __asm__ volatile(".4byte 0x0100000f"); /* pause: a hint, a no-op where it is not known */
 #endif
+}
+
+static int64_t now_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static bool on_callers_core(void) {
+#ifdef EDGE_THREADS_ALWAYS
+    return false;
+#endif
+    return sched_getcpu() == atomic_load(&caller_core);
 }
 
 /* Take a part of a share, the owner the first and others the last one; -1: none is left. */
@@ -92,19 +115,21 @@ static void work_on(int32_t part) {
     if (atomic_fetch_add(&done, 1) + 1 == parts && atomic_load(&caller_asleep)) futex_wake(&done);
 }
 
-/* Do parts of the job until none is left. `me`: the share to begin with. */
-static void help(uint32_t number, int32_t me) {
+/* Do parts of the job until none is left; answers how many. `me`: the share to begin with. */
+static int32_t help(uint32_t number, int32_t me) {
+    int32_t parts = 0;
     for (int32_t i = 0; i < EDGE_THREADS; i++) {
         int32_t share = (me + i) % EDGE_THREADS, part;
-        while ((part = take(share, i == 0, number)) >= 0) work_on(part);
+        for (; (part = take(share, i == 0, number)) >= 0; parts++) work_on(part);
     }
+    return parts;
 }
 
 static void *helper(void *share) {
     int32_t me = (int32_t)(intptr_t)share;
     uint32_t seen = 0;
     while (!atomic_load(&stopping)) {
-        int spins = atomic_load(&more_follows) ? SPINS : 0;
+        int spins = atomic_load(&more_follows) && !on_callers_core() ? SPINS : 0;
         for (int spin = 0; spin < spins && atomic_load(&announced) == seen; spin++) relax();
         if (atomic_load(&announced) == seen) {
             /* Counted before looking again: the caller announces first and then counts. */
@@ -113,7 +138,7 @@ static void *helper(void *share) {
             atomic_fetch_sub(&asleep, 1);
         }
         seen = atomic_load(&announced);
-        help(seen, me);
+        if (!on_callers_core()) help(seen, me);
     }
     return NULL;
 }
@@ -153,6 +178,18 @@ static void start(void) {
     atomic_store(&helpers, running);
 }
 
+/* Put on account by how much a job took longer, or less long, than the caller alone would have
+ * taken, who did `own` of its parts from `announced_ns` to `idle_ns`. */
+static void reckon(int64_t begin_ns, int64_t announced_ns, int64_t idle_ns, int32_t own) {
+    if (own == 0) return; /* the caller was late himself */
+    int64_t end_ns = now_ns(), alone_ns = (idle_ns - announced_ns) * job.parts / own;
+    debt_ns += end_ns - begin_ns - alone_ns;
+    if (debt_ns < 0) debt_ns = 0;
+    if (debt_ns <= DEBT_NS) return;
+    alone_until_ns = end_ns + debt_ns * ALONE_FOR;
+    debt_ns = 0;
+}
+
 static void wait_for_parts(uint32_t parts) {
     for (int spin = 0; spin < SPINS && atomic_load(&done) != parts; spin++) relax();
     if (atomic_load(&done) == parts) return;
@@ -164,14 +201,15 @@ static void wait_for_parts(uint32_t parts) {
 
 void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain, int32_t more) {
     if (tasks <= 0) return;
-    int32_t most = grain > 1 ? tasks / grain : tasks;
+    int32_t most = grain > 1 ? tasks / grain + (tasks % grain != 0) : tasks;
     if (most <= 1 || atomic_exchange(&taken, true)) {
         task(context, 0, tasks);
         return;
     }
     if (!started) start();
     int32_t workers = atomic_load(&helpers) + 1;
-    if (workers == 1) {
+    int64_t begin_ns = now_ns();
+    if (workers == 1 || begin_ns < alone_until_ns) {
         atomic_store(&taken, false);
         task(context, 0, tasks);
         return;
@@ -184,6 +222,7 @@ void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain, 
     job.tasks = tasks;
     job.parts = parts;
     atomic_store(&more_follows, more != 0);
+    atomic_store(&caller_core, sched_getcpu());
     atomic_store(&done, 0);
     for (int32_t i = 0; i < workers; i++) {
         uint32_t first = (uint32_t)(parts * i / workers);
@@ -191,8 +230,11 @@ void edge_parallel(edge_task task, void *context, int32_t tasks, int32_t grain, 
         atomic_store(&shares[i].left, (uint64_t)number << 32 | first << 16 | end);
     }
     announce(number);
-    help(number, 0);
+    int64_t announced_ns = now_ns();
+    int32_t own = help(number, 0);
+    int64_t idle_ns = now_ns();
     wait_for_parts((uint32_t)parts);
+    reckon(begin_ns, announced_ns, idle_ns, own);
     atomic_store(&taken, false);
 }
 

@@ -20,8 +20,9 @@ typedef void (*edge_task)(void *context, int32_t begin, int32_t end);
 #if EDGE_THREADS > 1
 
 /* Do the tasks 0 … tasks - 1 and return when all are done. Starts the pool at first use.
- * `grain` tasks or more are done at a time, but for what is left at the end. `more` says that
- * another job follows within microseconds: helpers stay awake for it, otherwise they sleep.
+ * About `grain` tasks or more are done at a time. `more` says that another job follows within
+ * microseconds: helpers stay awake for it, otherwise they sleep. While helpers cost more than they
+ * gain, because other programs have the cores, the caller does without.
  *
  * Safe to call from several threads: one job has the pool at a time, and a caller that finds it
  * taken does its tasks itself. Never fails: without helpers the caller does everything. */

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Jobs of many sizes on the pool, from one caller and from several: every task done once. */
+/* Jobs of many sizes on the pool, from one caller and from several: every task done once. And the
+ * caller works alone for a while after helpers kept him waiting. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "threads.h"
 
-enum { MOST_TASKS = 300, ROUNDS = 200, CALLERS = 3 };
+enum { MOST_TASKS = 300, ROUNDS = 200, CALLERS = 3, TRIES = 1000, SLOW_NS = 20000000 };
 
 struct work {
     int32_t times_done[MOST_TASKS];
@@ -39,10 +42,37 @@ static void *caller(void *result) {
     return NULL;
 }
 
+static pthread_t first;
+static _Atomic int calls;
+
+/* What a helper does takes long. */
+static void slow(void *context, int32_t begin, int32_t end) {
+    (void)context, (void)begin, (void)end;
+    atomic_fetch_add(&calls, 1);
+    if (pthread_equal(pthread_self(), first)) return;
+    nanosleep(&(struct timespec){.tv_nsec = SLOW_NS}, NULL);
+}
+
+/* Parts of a job: 25 tasks in thirteens are two. */
+static int parts(void) {
+    atomic_store(&calls, 0);
+    edge_parallel(slow, NULL, 25, 13, 1);
+    return atomic_load(&calls);
+}
+
+static int helpers_that_are_slow(int32_t workers) {
+    if (parts() != (workers > 1 ? 2 : 1)) return 1;
+    for (int i = 0; i < TRIES; i++)
+        if (parts() == 1) return 0;
+    return 1;
+}
+
 int main(void) {
     int wrong[CALLERS + 1] = {0};
     pthread_t threads[CALLERS];
+    first = pthread_self();
     int32_t workers = edge_threads_start();
+    if (helpers_that_are_slow(workers)) return 2;
     caller(&wrong[CALLERS]);
     edge_threads_stop();
     for (int i = 0; i < CALLERS; i++) pthread_create(&threads[i], NULL, caller, &wrong[i]);

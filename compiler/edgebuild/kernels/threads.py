@@ -29,7 +29,8 @@ def grains(
     """How many tasks are done at a time, for each (operator, phase) that is split.
 
     ``operators`` are rows as ``roofline.operator_time`` takes them; ``tasks`` has the number of
-    tasks of each one's phases, of which each is taken for an equal part of the time.
+    tasks of each one's phases. Those are taken for equal parts of the time, but for one that cannot
+    be split and only prepares what the others need.
     """
     if cpu.cores < 2:
         return {}
@@ -37,7 +38,7 @@ def grains(
     found: dict[tuple[int, int], int] = {}
     saved = 0.0
     for number, phases in enumerate(tasks):
-        each = seconds[number] / max(1, len(phases))
+        each = seconds[number] / max(1, sum(count > 1 for count in phases))
         for phase, count in enumerate(phases):
             parts = split(each, count)
             if parts > 1:
