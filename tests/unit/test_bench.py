@@ -50,9 +50,12 @@ def host() -> object:
 def test_run_measures_us_and_a_peer(toy, twin, tmp_path):
     if importlib.util.find_spec("ai_edge_litert") is None:
         pytest.skip("ai-edge-litert is not installed")
+    told: list[str] = []
     result = bench.run(
-        [twin], cpu=host(), work=tmp_path, machine=MACHINE, against=["litert"], seconds=0.01
-    )
+        [twin], cpu=host(), work=tmp_path, machine=MACHINE, against=["litert"], seconds=0.01,
+        tell=told.append,
+    )  # fmt: skip
+    assert told == [f"{what} {twin.name} (1 of 1)" for what in ("compile", "time")]
     (row,) = result["models"]
     assert set(row["runtimes"]) == {"edgebuild", "litert"}
     assert row["difference"] == {"litert": pytest.approx(0, abs=1e-6)}
@@ -94,7 +97,7 @@ def test_worker(twins, tmp_path, monkeypatch, capsys):
     built = bench_build.link("toy", tmp_path)
     ours = {"path": str(built.library), "profile": str(built.profile), "card": CARD}
     model = {"name": "toy", "seed": 1, "seconds": 0.001, "threads": 1}
-    job = {"models": [{**model, "contestants": {"edgebuild": ours, **twins}}]}
+    job = {**model, "contestants": {"edgebuild": ours, **twins}}
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(job)))
     monkeypatch.setattr(bench_worker, "PROFILE_ROUNDS", 2)
     before = os.sched_getaffinity(0)
@@ -102,7 +105,7 @@ def test_worker(twins, tmp_path, monkeypatch, capsys):
         assert bench_worker.main() == 0
     finally:
         os.sched_setaffinity(0, before)
-    (answer,) = json.loads(capsys.readouterr().out)["models"]
+    answer = json.loads(capsys.readouterr().out)
     assert set(answer["samples_ns"]) == {"edgebuild", *twins}
     for kept in (answer["samples_ns"], answer["walls_ns"]):
         assert all(len(each) >= bench_worker.MIN_SAMPLES for each in kept.values())

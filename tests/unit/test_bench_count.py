@@ -48,9 +48,12 @@ def test_run_links_a_program_and_reports(monkeypatch, tmp_path, arch):
     monkeypatch.setattr(bench_count.process, "run", run)
     cpu = dataclasses.replace(CPU, arch=arch, model="a-core", features=())
     qemu = "cortex-m4" if arch == "armv7e-m" else "core"
+    told: list[str] = []
     result = bench_count.run(
-        [tmp_path / "toy.tflite"], cpu=cpu, emulator=["emulator"], qemu_cpu=qemu, work=tmp_path
-    )
+        [tmp_path / "toy.tflite"], cpu=cpu, emulator=["emulator"], qemu_cpu=qemu, work=tmp_path,
+        tell=told.append,
+    )  # fmt: skip
+    assert told == ["compile and count toy.tflite (1 of 1)"]
     (row,) = result["models"]
     assert row["instructions"] == 1368
     assert [each["instructions"] for each in row["operators"]] == [653, 652]

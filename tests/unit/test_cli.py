@@ -13,7 +13,7 @@ from edgebuild import cli
 from edgebuild.cli import build as build_command
 from edgebuild.cli import release, show
 from edgebuild.cli.parser import make_parser
-from edgebuild.cli.progress import Progress
+from edgebuild.cli.progress import Display, Progress
 from edgebuild.config import profiles
 from edgebuild.errors import EdgebuildError
 from edgebuild.model.plan import Plan, Step
@@ -204,6 +204,24 @@ def test_progress_keeps_one_live_line_on_a_terminal(monkeypatch: pytest.MonkeyPa
         tell(StepEvent(what="start", step="fit"))
         assert "check that it fits" in str(progress._status.status)
         tell(StepEvent(what="failed", step="fit", seconds=2.0))
+
+
+def test_a_display_has_a_line_for_each_thing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Display(quiet=True) as display:
+        display.doing("compile a")
+        display.live("compile a")
+    assert capsys.readouterr().err == ""
+    with Display(quiet=False) as display:
+        display.doing("compile a")
+        display.doing("time a")
+    assert capsys.readouterr().err == "  …  compile a\n  …  time a\n"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with Display(quiet=False) as display:
+        display.doing("compile b")
+        display.doing("time b")
+        assert display._status.status == "time b"
 
 
 def built(folder: Path, *, changed: bool) -> Any:

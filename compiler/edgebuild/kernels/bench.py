@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,41 +51,29 @@ def run(
     against: Sequence[str] = (),
     threads: int = 1,
     seconds: float = 2.0,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compile ``models`` for ``cpu``, which must be the machine at hand, and time them.
 
     ``machine`` has its limits (``roofline_host.measure``); ``work`` is a directory for the
-    bundles. Raises E280 for a peer that is not known, E281 for one that is not installed, and
-    what compiling raises.
+    bundles; ``tell`` hears what is being done. Raises E280 for a peer that is not known, E281
+    for one that is not installed, and what compiling raises.
     """
     require_peers(against)
     cases = [each if isinstance(each, Case) else Case(path=each) for each in models]
-    builds = [bench_build.build(each.path, cpu, work, threads=threads) for each in cases]
-    job = {
-        "models": [
-            {
-                "name": built.name,
-                "seed": seed,
-                "seconds": seconds,
-                "threads": threads,
-                "contestants": _contestants(case, built, against),
-            }
-            for seed, (case, built) in enumerate(zip(cases, builds, strict=True))
-        ]
-    }
-    command, environment = bundle.child("edgebuild.kernels.bench_worker")
-    answer = process.run(
-        command,
-        what="time the models",
-        env=environment,
-        stdin=json.dumps(job).encode(),
-    )
-    measured = json.loads(answer.stdout)["models"]
-    rows = [
-        summarise({**samples, "absent": _unread(case, against) | samples["absent"]},
-                  built.card, machine)
-        for samples, case, built in zip(measured, cases, builds, strict=True)
-    ]  # fmt: skip
+    rows = []
+    for number, case in enumerate(cases):
+        which = f"{case.path.name} ({number + 1} of {len(cases)})"
+        tell(f"compile {which}")
+        built = bench_build.build(case.path, cpu, work, threads=threads)
+        tell(f"time {which}")
+        job = {
+            "name": built.name, "seed": number, "seconds": seconds, "threads": threads,
+            "contestants": _contestants(case, built, against),
+        }  # fmt: skip
+        samples = _timed(job)
+        samples["absent"] |= _unread(case, against)
+        rows.append(summarise(samples, built.card, machine))
     return {
         "cpu": {"arch": cpu.arch, "model": cpu.model, "features": list(cpu.features)},
         "threads": threads,
@@ -99,6 +87,16 @@ def run(
             "bandwidth": [list(each) for each in machine.bandwidth],
         },
     }
+
+
+def _timed(job: Mapping[str, Any]) -> dict[str, Any]:
+    """What ``bench_worker`` answers."""
+    command, environment = bundle.child("edgebuild.kernels.bench_worker")
+    answer = process.run(
+        command, what=f"time {job['name']}", env=environment, stdin=json.dumps(job).encode()
+    )
+    samples: dict[str, Any] = json.loads(answer.stdout)
+    return samples
 
 
 def require_peers(against: Sequence[str]) -> None:

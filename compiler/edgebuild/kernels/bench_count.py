@@ -9,7 +9,7 @@ an instruction costs is not modelled; the count compares kernels of one CPU with
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,24 @@ class Counts:
 
 
 def run(
-    models: Sequence[Path], *, cpu: Cpu, emulator: Sequence[str], qemu_cpu: str, work: Path
+    models: Sequence[Path],
+    *,
+    cpu: Cpu,
+    emulator: Sequence[str],
+    qemu_cpu: str,
+    work: Path,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Compile ``models`` for ``cpu`` and count.
 
     ``emulator`` is the command of the QEMU system emulator, ``qemu_cpu`` its name of the core
-    with ``cpu``'s features. Raises E283, E284 and what compiling raises.
+    with ``cpu``'s features; ``tell`` hears what is being done. Raises E283,
+    E284 and what compiling raises.
     """
     rows = []
-    for model in models:
+    for number, model in enumerate(models):
         name = naming.identifier(model)
+        tell(f"compile and count {model.name} ({number + 1} of {len(models)})")
         bundle.compile(model, cpu, work / name, name=name)
         rows.append(count(name, work / name, cpu.arch, emulator, qemu_cpu))
     return {

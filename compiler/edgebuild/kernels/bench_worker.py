@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The process that times inferences: all contestants of a model in turn, in one run.
+"""The process that times a model's inferences: all contestants in turn, in one run.
 
 Reads one job as JSON from standard input and writes one answer to standard output. Only this
 module imports the other runtimes: they are optional, and a crash of one is one failed step.
 
-Job: ``{"models": [{"name", "seed", "seconds", "threads", "contestants": {NAME: {"path", …}}}]}``.
-Answer: ``{"models": [{"name", "samples_ns": {NAME: [..]}, "walls_ns": {NAME: [..]},
-"layers_ns": [[..], ..], "difference": {NAME: float | null}}]}``.
+Job: ``{"name", "seed", "seconds", "threads", "contestants": {NAME: {"path", …}}}``.
+Answer: ``{"name", "samples_ns": {NAME: [..]}, "walls_ns": {NAME: [..]}, "layers_ns": [[..], ..],
+"difference": {NAME: float | null}, "absent": {NAME: reason}}``.
 """
 
 from __future__ import annotations
@@ -305,9 +305,9 @@ def layers(
 def main() -> int:
     """Answer the job on standard input."""
     job = json.load(sys.stdin)
-    if all(model["threads"] == 1 for model in job["models"]) and hasattr(os, "sched_setaffinity"):
+    if job["threads"] == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    json.dump({"models": [measure(model) for model in job["models"]]}, sys.stdout)
+    json.dump(measure(job), sys.stdout)
     return 0
 
 
