@@ -148,6 +148,8 @@ def random_arguments(spec: specs.Spec, seed: int = 0) -> list[Array]:
             value = rng.uniform(1e-5, 1e-2, argument.shape)
         elif argument.dtype == "int8":
             value = rng.integers(-128, 128, argument.shape).astype(np.int8)
+        elif argument.dtype == "float16":
+            value = rng.standard_normal(argument.shape).astype(np.float16)
         elif argument.dtype == "bool":
             value = rng.integers(0, 2, argument.shape).astype(bool)
         elif argument.role == "constant":

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgebuild.errors.kernels import TYPE_UNSUPPORTED
-from edgebuild.kernels import activation, rounding
+from edgebuild.kernels import activation, rounding, stored
 from edgebuild.kernels.calls import Node, Scalars
 from edgebuild.kernels.fixedpoint import quantise_multiplier
 from edgebuild.kernels.lowering import Array, Context, Rule, is_quantised, per_channel, quantisation
@@ -49,13 +49,27 @@ def _real_scales(context: Context, operator: Operator, channels: int) -> NDArray
     return scale_in * per_channel(found, channels) / scale_out
 
 
+def _kept(weights: Tensor, axis: int) -> tuple[Array, Array | None, str]:
+    """Weights as they are stored, their scale for each channel, and the type if it is a smaller."""
+    assert weights.data is not None
+    found = stored.smaller(weights.data, axis) if weights.dtype == "float32" else None
+    if found is None:
+        return weights.data, None, ""
+    return found.data, found.scale, found.data.dtype.name
+
+
 def _epilogue(
-    context: Context, operator: Operator, shape: Shape
+    context: Context, operator: Operator, shape: Shape, scale: Array | None = None
 ) -> tuple[Program, tuple[str, ...], tuple[Array, ...]]:
-    """Bias, activation and, for 8 bits, requantisation over an accumulator of ``shape``."""
+    """Scale of stored weights, bias, activation and, for 8 bits, requantisation.
+
+    Over an accumulator of ``shape``.
+    """
     scalars = Scalars()
     quantised = is_quantised(context.tensor(operator.inputs[0]))
     node = scalars.operand("accumulator", shape, "int32" if quantised else "float32")
+    if scale is not None:
+        node = scalars.step("mul", node, scalars.constant(scale))
     if len(operator.inputs) > 2:
         bias = _constant(context, operator, 2).data
         assert bias is not None
@@ -107,10 +121,9 @@ def _operand_types(context: Context, operator: Operator) -> dict[str, Any]:
     )
 
 
-def _is_symmetric(weights: Tensor) -> bool:
+def _is_symmetric(data: Array) -> bool:
     """TFLite's weights are by their specification; ONNX's need not be."""
-    data = weights.data
-    return data is not None and data.dtype == np.int8 and int(data.min(initial=0)) > -128
+    return data.dtype == np.int8 and int(data.min(initial=0)) > -128
 
 
 def _window(operator: Operator, kernel: tuple[int, int]) -> Window:
@@ -131,34 +144,36 @@ def _image(shape: Shape) -> tuple[int, int, int, int]:
 def conv2d(context: Context, operator: Operator) -> None:
     weights = _constant(context, operator, 1)
     x, y = context.shape(operator.inputs[0]), context.shape(operator.outputs[0])
-    epilogue, inputs, constants = _epilogue(context, operator, y)
+    kept, scale, smaller = _kept(weights, 0)
+    epilogue, inputs, constants = _epilogue(context, operator, y, scale)
     spec = Conv2d(
         input=_image(x),
         output=_image(y),
         window=_window(operator, (weights.shape[1], weights.shape[2])),
         groups=operator.attributes["groups"],
         epilogue=epilogue,
-        symmetric=_is_symmetric(weights),
+        symmetric=_is_symmetric(kept),
+        stored=smaller,
         **_operand_types(context, operator),
     )
-    assert weights.data is not None
-    data = (weights.data, *constants)
+    data = (kept, *constants)
     context.call(spec, (operator.inputs[0], *inputs), data, operator.outputs[0], operator)
 
 
 def depthwise(context: Context, operator: Operator) -> None:
     weights = _constant(context, operator, 1)
     x, y = context.shape(operator.inputs[0]), context.shape(operator.outputs[0])
-    epilogue, inputs, constants = _epilogue(context, operator, y)
+    kept, scale, smaller = _kept(weights, 2)
+    epilogue, inputs, constants = _epilogue(context, operator, y, scale)
     spec = Depthwise2d(
         input=_image(x),
         output=_image(y),
         window=_window(operator, (weights.shape[0], weights.shape[1])),
         epilogue=epilogue,
+        stored=smaller,
         **_operand_types(context, operator),
     )
-    assert weights.data is not None
-    data = (weights.data, *constants)
+    data = (kept, *constants)
     context.call(spec, (operator.inputs[0], *inputs), data, operator.outputs[0], operator)
 
 
@@ -170,12 +185,13 @@ def dense(context: Context, operator: Operator) -> None:
     if weights.data is None:
         _dense_of_two(context, operator, m, k, n)
         return
-    epilogue, inputs, constants = _epilogue(context, operator, (m, n))
+    kept, scale, smaller = _kept(weights, 0)
+    epilogue, inputs, constants = _epilogue(context, operator, (m, n), scale)
     spec = Dense(
-        m=m, k=k, n=n, epilogue=epilogue, symmetric=_is_symmetric(weights),
+        m=m, k=k, n=n, epilogue=epilogue, symmetric=_is_symmetric(kept), stored=smaller,
         **_operand_types(context, operator),
     )  # fmt: skip
-    data = (weights.data, *constants)
+    data = (kept, *constants)
     context.call(spec, (operator.inputs[0], *inputs), data, operator.outputs[0], operator)
 
 

@@ -47,6 +47,8 @@ class Conv2d:
 
     accumulator = sum of (x - input_zero) * w, int32 for int8 and float32 for float32.
     ``symmetric``: no 8-bit weight is -128, so that two products fit 16 bits.
+    ``stored``: the type of float weights that are kept as smaller numbers (``stored.py``); their
+    scale is the epilogue's.
     """
 
     kind: ClassVar[str] = "conv2d"
@@ -58,12 +60,13 @@ class Conv2d:
     input_zero: int = 0
     epilogue: Program
     symmetric: bool = False
+    stored: str = ""
 
     def arguments(self) -> tuple[Argument, ...]:
         weights = (self.output[3], *self.window.kernel, self.input[3] // self.groups)
         return ordered(
             _argument("input", "input", self.input, self.dtype),
-            _argument("weights", "constant", weights, self.dtype),
+            _argument("weights", "constant", weights, self.stored or self.dtype),
             self.epilogue.arguments(),
             _argument("output", "output", self.output, self.epilogue.dtype),
         )
@@ -77,7 +80,7 @@ class Conv2d:
 class Depthwise2d:
     """input (n,h,w,c) * weights (kh,kw,o), o = c * multiplier; channel j reads j // multiplier.
 
-    The accumulator is as in Conv2d.
+    The accumulator and ``stored`` are as in Conv2d.
     """
 
     kind: ClassVar[str] = "depthwise2d"
@@ -87,11 +90,13 @@ class Depthwise2d:
     dtype: str
     input_zero: int = 0
     epilogue: Program
+    stored: str = ""
 
     def arguments(self) -> tuple[Argument, ...]:
+        weights = (*self.window.kernel, self.output[3])
         return ordered(
             _argument("input", "input", self.input, self.dtype),
-            _argument("weights", "constant", (*self.window.kernel, self.output[3]), self.dtype),
+            _argument("weights", "constant", weights, self.stored or self.dtype),
             self.epilogue.arguments(),
             _argument("output", "output", self.output, self.epilogue.dtype),
         )
@@ -105,7 +110,7 @@ class Depthwise2d:
 class Dense:
     """input (m,k) * weights (n,k) transposed -> accumulator (m,n) -> epilogue over (m,n).
 
-    ``symmetric`` as in Conv2d.
+    ``symmetric`` and ``stored`` as in Conv2d.
     """
 
     kind: ClassVar[str] = "dense"
@@ -116,11 +121,12 @@ class Dense:
     input_zero: int = 0
     epilogue: Program
     symmetric: bool = False
+    stored: str = ""
 
     def arguments(self) -> tuple[Argument, ...]:
         return ordered(
             _argument("input", "input", (self.m, self.k), self.dtype),
-            _argument("weights", "constant", (self.n, self.k), self.dtype),
+            _argument("weights", "constant", (self.n, self.k), self.stored or self.dtype),
             self.epilogue.arguments(),
             _argument("output", "output", (self.m, self.n), self.epilogue.dtype),
         )

@@ -121,7 +121,7 @@ class Weights:
         self._form, self._cut, self._walk = how, cut, walk
         self.dtype = dtype
         self._per_group = cut.padded * walk.positions * walk.steps * walk.group
-        kind = "float32" if dtype == "float32" else "float64" if how.real else "int32"
+        kind = "float64" if how.real else "float32" if how.source == "float32" else "int32"
 
         def start(c: Constants) -> Array:
             whole = kind != "float32"
@@ -361,7 +361,7 @@ class Tile(Sums):
         for v in range(vectors):
             valid = min(self._cut.lanes, left_over - v * self._cut.lanes)
             valid = valid if tail else self._cut.lanes
-            for m in range(rows.count):
+            for m in range(stores.count):
                 value = self.finished(sums, m, v, vectors, start)
                 if self._form.real and not self._programs.doubles(self._skip):
                     value = self._frame.w.let(cast(value, "int32"))

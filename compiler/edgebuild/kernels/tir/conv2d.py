@@ -15,7 +15,7 @@ from math import prod
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d, Dense, Window
-from edgebuild.kernels.tir import across, position_pairs, winograd_rule, words
+from edgebuild.kernels.tir import across, digits, position_pairs, winograd_rule, words
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
     Rows,
@@ -36,7 +36,7 @@ from edgebuild.kernels.tir.frame import (
     window_reach,
 )  # fmt: skip
 from edgebuild.kernels.tir.prepare import Copy, Strips, shares
-from edgebuild.kernels.tir.products import Form, form
+from edgebuild.kernels.tir.products import Form, form, stored_as
 from edgebuild.kernels.tir.scalars import strides_over
 from edgebuild.kernels.tir.tile_shape import rows_of, split
 from edgebuild.kernels.tir.winograd import winograd
@@ -59,7 +59,7 @@ def dense(spec: Dense, kernel: Build) -> None:
     flat = Conv2d(
         input=(1, 1, spec.m, spec.k), output=(1, 1, spec.m, spec.n),
         window=Window(kernel=(1, 1)), dtype=spec.dtype, input_zero=spec.input_zero,
-        epilogue=spec.epilogue, symmetric=spec.symmetric,
+        epilogue=spec.epilogue, symmetric=spec.symmetric, stored=spec.stored,
     )  # fmt: skip
     _build(flat, kernel, (spec.m, spec.n))
 
@@ -91,6 +91,10 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
     if flat and words.suits(kernel.isa, spec.dtype, output[2], spec.input[3]):
         at = replace(spec, input=shape, output=output)
         words.Words(at, kernel, domain, _flat_strides(steps, domain)).build()
+        return
+    if flat and digits.suits(replace(spec, input=shape, output=output), kernel):
+        at = replace(spec, input=shape, output=output)
+        digits.Digits(at, kernel, domain, _flat_strides(steps, domain)).build()
         return
     if how.real and position_pairs.suits(spec, kernel.isa):
         at = replace(spec, input=shape, output=output)
@@ -164,7 +168,8 @@ class Convolution:
         self.rows = rows_of(kernel.isa, how, self.cut.vectors, max(1, g.columns))
         self.bias = bias_first(spec.epilogue, spec.output[3])
         self.weights = Weights(
-            kernel.block, how, self.cut, walk, groups=spec.groups, dtype=spec.dtype,
+            kernel.block, how, self.cut, walk, groups=spec.groups,
+            dtype=stored_as(spec.stored, kernel.isa) or spec.dtype,
             bias=self.bias, zero=spec.input_zero, natural=lambda c: _natural(spec, walk, c),
         )  # fmt: skip
         self.chunk = self._chunk()

@@ -34,6 +34,7 @@ from edgebuild.kernels.tir.emit import (
 )
 from edgebuild.kernels.tir.frame import Build, Frame, along, divided, even, store, window_reach
 from edgebuild.kernels.tir.isa import Isa
+from edgebuild.kernels.tir.products import stored_as
 from edgebuild.kernels.tir.scalars import Point, Programs
 
 #: Neighbouring bytes that fill one way of a first cache: 64 lines of 64 bytes.
@@ -54,7 +55,9 @@ class Weights:
             return first if self.bias is None else first + c[f"p{self.bias}"].reshape(-1)
 
         self.start_at = kernel.block.reserve("start", self.kind, o, start)
-        self.at = kernel.block.reserve("weights", spec.dtype, taps * o, lambda c: c["weights"])
+        smaller = stored_as(spec.stored, kernel.isa) if kernel.isa.tight else ""
+        self.dtype = smaller or spec.dtype
+        self.at = kernel.block.reserve("weights", self.dtype, taps * o, lambda c: c["weights"])
 
 
 def depthwise(spec: Depthwise2d, kernel: Build) -> None:
@@ -299,7 +302,7 @@ class Rows:
     def _tap(self, ky: Index, kx: Index, c: Index, lanes: int) -> Expr:
         number = ky * self.spec.window.kernel[1] + kx
         at = self.weights.at + number * self.spec.output[3] + c
-        return self._wide(self.frame.constants.load(at, self.spec.dtype, lanes))
+        return self._wide(self.frame.constants.load(at, self.weights.dtype, lanes))
 
     def _load(self, left: Memory, at: Expr, c: Index, lanes: int) -> Expr:
         if self.multiplier == 1:
@@ -312,7 +315,8 @@ class Rows:
 
     def _wide(self, value: Expr) -> Expr:
         """Integers as 16 bits: what NEON's and x86's widening products start from."""
-        return self.frame.w.let(value if self.spec.dtype == "float32" else cast(value, "int16"))
+        kind = "float32" if self.spec.dtype == "float32" else "int16"
+        return self.frame.w.let(cast(value, kind))
 
     def _multiply_add(self, x: Expr, tap: Expr, total: Expr, lanes: int) -> Expr:
         if self.spec.dtype != "float32":

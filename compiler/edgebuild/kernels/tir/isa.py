@@ -45,6 +45,7 @@ class Isa:
     products: Products
     signed_dots: bool  # x86's dot products of two signed operands, beside those of one
     byte_permute: bool  # one instruction permutes all bytes of a register
+    half: bool  # half floats become floats in one instruction
     doubles: bool  # 64-bit floating point with a fused multiply-add, beside 64-bit integers
     in_order: bool  # LLVM schedules for latency there, and needs more registers for it
     cores: int
@@ -125,10 +126,17 @@ def of(cpu: Cpu) -> Isa:
         products=_products(cpu.arch, bits, has),
         signed_dots=bits == 256 and "avxvnniint8" in has,
         byte_permute=cpu.arch != "x86_64" or "avx512vbmi" in has,
+        half=_half(cpu.arch, has),
         doubles=cpu.arch == "riscv64" and "d" in has,
         in_order=cpu.model in _IN_ORDER,
         cores=max(1, cpu.cores), l1_bytes=cpu.cache.l1d_bytes, l2_bytes=cpu.cache.l2_bytes,
     )  # fmt: skip
+
+
+def _half(arch: str, has: frozenset[str]) -> bool:
+    if arch in cputarget.MICRO:
+        return "fp16" in has
+    return arch == "aarch64" or bool({"f16c", "avx512f", "zvfhmin"} & has)
 
 
 # Arm's 64-bit cores that begin instructions in program order
@@ -137,7 +145,7 @@ _IN_ORDER = ("cortex-a34", "cortex-a35", "cortex-a53", "cortex-a55", "cortex-a51
 _ASKED = (
     "sse4.1", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni",
     "avx512vbmi", "avxvnni", "avxvnniint8", "neon", "dotprod", "i8mm", "sve", "d", "v", "simd128",
-    "mve", "mve.fp",
+    "mve", "mve.fp", "f16c", "fp16", "zvfhmin",
 )  # fmt: skip
 
 

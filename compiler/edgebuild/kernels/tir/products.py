@@ -116,6 +116,11 @@ def form(
     return replace(found, lanes=found.lanes or isa.lanes)
 
 
+def stored_as(stored: str, isa: Isa) -> str:
+    """The smaller type of float weights that a core reads; none: they are stored as floats."""
+    return "" if stored == "float16" and not isa.half else stored
+
+
 class Steps:
     """Emits the steps of one form."""
 
@@ -177,6 +182,8 @@ class Steps:
             both = self._w.let(low + (high << const(self._apart, "int64")), "b")
             return self._w.let(cast(both, self.accumulator[0]), "b")
         loaded = memory.load(at, dtype, f.lanes * f.group)
+        if self._kind == "float":
+            return self._w.let(cast(loaded, "float32"), "b")
         wide = f.source == "int16" or self._kind == "widen"
         return self._w.let(cast(loaded, "int16") if wide else loaded, "b")
 
