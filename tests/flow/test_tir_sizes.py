@@ -14,8 +14,10 @@ from tests.unit.test_tir_matmul_int8 import product
 from tests.unit.test_tir_winograd import check as close
 from tests.unit.test_tir_winograd import force, squares
 
+# Other tests take the same lines; counting them again would cost a fifth of the time.
+pytestmark = [pytest.mark.slow, pytest.mark.no_cover]
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
 @pytest.mark.parametrize("first", [1, 2, 3])
 def test_all_sizes_from_1_to_70(tmp_path: Path, dtype: str, first: int) -> None:
@@ -25,7 +27,6 @@ def test_all_sizes_from_1_to_70(tmp_path: Path, dtype: str, first: int) -> None:
     h.check(tmp_path, many)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("first", [1, 2, 3])
 def test_all_sizes_of_two_inputs(tmp_path: Path, first: int) -> None:
     h.check(tmp_path, [
@@ -34,7 +35,6 @@ def test_all_sizes_of_two_inputs(tmp_path: Path, first: int) -> None:
     ])  # fmt: skip
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", [TWO, FOUR], ids=["two", "four"])
 @pytest.mark.parametrize("first", [3, 4, 5])
 def test_all_images_from_3_to_70(

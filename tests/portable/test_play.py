@@ -73,7 +73,7 @@ def compile_module(source: Path, include: Path, root: Path) -> None:
             "cc",
             "-shared",
             "-fPIC",
-            "-O1",
+            "-O0",
             "-w",
             "-fno-sanitize=undefined",
             f"-I{include}",
