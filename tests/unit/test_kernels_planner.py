@@ -19,7 +19,7 @@ from edgebuild.kernels.placement import (
     Block,
     Placed,
     extent,
-    largest_gap,
+    largest_gaps,
     live_bytes,
     place,
     place_in,
@@ -77,7 +77,7 @@ def test_a_block_of_the_largest_gap_fits_beside_the_others(
     given_blocks: list[Block], call: int
 ) -> None:
     placed = place(given_blocks)
-    gap = largest_gap(placed, call, extent(placed))
+    gap = largest_gaps(placed, 13, extent(placed))[call]
     assert gap <= extent(placed) - live_bytes(given_blocks, call)
     for size in (gap, gap + ALIGNMENT):
         scratch = Block(names=("scratch",), size_bytes=size, first=call, last=call)
@@ -212,7 +212,7 @@ def test_float_buffers_of_the_caller_have_a_place_and_bytes_have_none(tmp_path: 
         path = tmp_path / "net.tflite"
         path.write_bytes(to_tflite(mobilenet_v1(32, 0.25, classes=4), int8=int8))
         graph = importer.load(path)
-        offsets = planner.plan(optimise(graph)).offsets()
+        offsets = planner.plan(optimise(graph)).offsets
         assert (graph.inputs[0] in offsets) is not int8
         assert (graph.outputs[0] in offsets) is not int8
 

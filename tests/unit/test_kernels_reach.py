@@ -28,7 +28,7 @@ def program(*calls: tuple[tuple[str, ...], str]) -> SimpleNamespace:
 
 
 def plan(scratch: list[int], **offsets: int) -> SimpleNamespace:
-    return SimpleNamespace(offsets=lambda: offsets, scratch=scratch)
+    return SimpleNamespace(offsets=offsets, scratch=scratch)
 
 
 def test_what_was_used_since():

@@ -29,16 +29,20 @@ class GraphBuilder:
     operators: list[Operator] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded_bytes: int = 0
+    #: the last number given to a wish: no search through thousands of equal ones
+    taken: dict[str, int] = field(default_factory=dict)
     #: values whose shape the file leaves open: that of their operator becomes theirs
     inferred: set[str] = field(default_factory=set)
     #: int8 values that stand for uint8 ones of the file, which are larger by 128
     moved_by_128: dict[str, Quantisation] = field(default_factory=dict)
 
     def unique(self, wish: str) -> str:
-        name, number = wish or "tensor", 1
+        wish = wish or "tensor"
+        name, number = wish, self.taken.get(wish, 1)
         while name in self.tensors:
             number += 1
-            name = f"{wish or 'tensor'}.{number}"
+            name = f"{wish}.{number}"
+        self.taken[wish] = number
         return name
 
     def tensor(

@@ -124,17 +124,18 @@ def operators(
     """One row per kernel call; more is known of them once there is code, in its memory."""
     none = [None] * len(lowered.calls)
     calls = zip(lowered.calls, codes or none, far or none, strict=True)
-    return [_operator(lowered, *each) for each in calls]
+    kinds = {operator.name: operator.kind for operator in lowered.graph.operators}
+    return [_operator(lowered, kinds, *each) for each in calls]
 
 
 def _operator(
-    lowered: Lowered, call: Call, code: CallCode | None, far: Mapping[str, int] | None
-) -> dict[str, Any]:
+    lowered: Lowered, kinds: Mapping[str, str], call: Call, code: CallCode | None,
+    far: Mapping[str, int] | None,
+) -> dict[str, Any]:  # fmt: skip
     natural = sum(array.nbytes for array in call.constants)
     weights = natural if code is None else code.constants_bytes
     tiles = None if code is None else code.tiles
     output = lowered.values[call.output]
-    kinds = {operator.name: operator.kind for operator in lowered.graph.operators}
     return {
         "name": call.sources[0] if call.sources else call.output,
         **work.row(lowered, call, weights, tiles, far),

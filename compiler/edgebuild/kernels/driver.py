@@ -236,7 +236,7 @@ def _misaligned(pointer: str, value: Value) -> str:
 
 def _enter(source: Source) -> list[str]:
     """Locals for the caller's buffers; a misaligned one is replaced by its place in the arena."""
-    lowered, offsets = source.lowered, source.plan.offsets()
+    lowered, offsets = source.lowered, source.plan.offsets
     lines = []
     for number, name in enumerate(lowered.graph.inputs):
         lines.append(f"  const uint8_t *in{number} = inputs[{number}];")
@@ -280,7 +280,12 @@ def _expression(source: Source, name: str) -> str:
         return f"in{lowered.graph.inputs.index(root)}"
     if root in lowered.graph.outputs:
         return f"out{lowered.graph.outputs.index(root)}"
-    return f"(a + {source.plan.offsets()[root]})"
+    return f"(a + {source.plan.offsets[root]})"
+
+
+def _after(expression: str, size: int) -> str:
+    """So many bytes further on."""
+    return f"({expression} + {size})" if size else expression
 
 
 def _call(
@@ -293,9 +298,9 @@ def _call(
     constants = code.constants_offset
     scratch = source.plan.scratch[number]
     pointers = [
-        *(_expression(source, name) for name in call.inputs),
+        *(_after(_expression(source, name), code.input_bytes) for name in call.inputs),
         "NULL" if constants < 0 else f"(edge_{source.name}_constants + {constants})",
-        _expression(source, call.output),
+        _after(_expression(source, call.output), code.output_bytes),
         "NULL" if scratch < 0 else f"(a + {scratch})",
     ]
     lines = [f"  /* {number}: {call.spec.kind} */"]

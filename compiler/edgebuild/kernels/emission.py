@@ -39,13 +39,18 @@ class Tiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallCode:
-    """How one call is made: its phases, where its constants lie, and its scratch memory."""
+    """How one call is made: its phases, where its constants lie, and its scratch memory.
+
+    ``input_bytes`` and ``output_bytes``: how far into them the kernel begins.
+    """
 
     phases: tuple[Phase, ...]
     constants_offset: int  # -1: none
     constants_bytes: int
     scratch_bytes: int
     tiles: Tiles | None = None
+    input_bytes: int = 0
+    output_bytes: int = 0
 
 
 @dataclass(slots=True)

@@ -8,6 +8,7 @@ additions cost no pass over memory. Permutations before and after matrix product
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -44,21 +45,42 @@ class _State:
     writers: dict[str, list[int]] = field(default_factory=dict)
     readers: dict[str, list[int]] = field(default_factory=dict)
 
+    outside: frozenset[str] = frozenset()
+
     def index(self) -> None:
+        lowered = self.lowered
+        self.outside = frozenset(lowered.root(name) for name in lowered.graph.outputs)
         self.writers.clear()
         self.readers.clear()
-        for number, call in enumerate(self.slots):
-            if call is None:
-                continue
-            self.writers.setdefault(self.lowered.root(call.output), []).append(number)
-            for root in {self.lowered.root(name) for name in call.inputs}:
-                self.readers.setdefault(root, []).append(number)
+        for number in range(len(self.slots)):
+            self._note(number)
+
+    def _note(self, number: int) -> None:
+        for numbers in self._lists(number):
+            insort(numbers, number)
+
+    def _lists(self, number: int) -> list[list[int]]:
+        """Where a call is written down: by the value it writes, and by those it reads."""
+        call, root = self.slots[number], self.lowered.root
+        if call is None:
+            return []
+        read = {root(name) for name in call.inputs}
+        return [
+            self.writers.setdefault(root(call.output), []),
+            *(self.readers.setdefault(name, []) for name in read),
+        ]
+
+    def put(self, number: int, call: Call | None) -> None:
+        """Another call, or none, in a slot."""
+        for numbers in self._lists(number):
+            numbers.remove(number)
+        self.slots[number] = call
+        self._note(number)
 
     def private(self, root: str) -> int | None:
         """The writer of a value that one call writes and one other reads, and nobody outside."""
-        outside = {self.lowered.root(name) for name in self.lowered.graph.outputs}
         writers, readers = self.writers.get(root, []), self.readers.get(root, [])
-        alone = len(writers) == 1 and len(readers) == 1 and root not in outside
+        alone = len(writers) == 1 and len(readers) == 1 and root not in self.outside
         return writers[0] if alone else None
 
 
@@ -76,7 +98,7 @@ def _sweep(state: _State, match: _Match) -> None:
     state.index()
     for position in range(len(state.slots)):
         while _absorb(state, position, match):
-            state.index()
+            pass
 
 
 def _absorb(state: _State, position: int, match: _Match) -> bool:
@@ -93,8 +115,8 @@ def _absorb(state: _State, position: int, match: _Match) -> bool:
         producer = state.slots[writer]
         merged = producer and match(state.lowered, producer, consumer, name)
         if merged:
-            state.slots[writer] = None
-            state.slots[position] = merged
+            state.put(writer, None)
+            state.put(position, merged)
             return True
     return False
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 HARMLESS = frozenset(
     {"stash_type", "precision", "saturate", "round_mode", "storage_order", "training_mode",
      "momentum", "spatial", "consumed_inputs", "seed", "ratio", "is_test", "softmax_precision",
-     "qk_matmul_output_mode", "kernel_shape", "num_outputs", "allowzero"}
+     "qk_matmul_output_mode", "kernel_shape", "num_outputs", "allowzero",
+     "hidden_size"}
 )  # fmt: skip
 
 

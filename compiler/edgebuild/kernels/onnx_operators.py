@@ -21,6 +21,7 @@ from edgebuild.kernels import (
     onnx_indices,
     onnx_qoperators,
     onnx_quantised,
+    onnx_recurrent,
 )
 from edgebuild.kernels.onnx_reader import OnnxNode, data_type, packed
 from edgebuild.kernels.shapes import normal_axis
@@ -391,4 +392,5 @@ CONVERTERS: dict[str, Converter] = {
     **onnx_indices.CONVERTERS,
     **onnx_qoperators.CONVERTERS,
     **onnx_quantised.CONVERTERS,
+    **onnx_recurrent.CONVERTERS,
 }  # fmt: skip

@@ -134,7 +134,30 @@ def read(data: bytes, name: str, digest: str) -> Graph:
     if not outputs:
         raise MODEL_MALFORMED("the model has no outputs")
     graph = builder.finish(name, "onnx", digest, inputs, outputs)
-    return replace(fold.prune(graph), description=model.graph.doc_string[:1000])
+    names = dict(zip(outputs, (output.name for output in model.graph.output), strict=True))
+    return replace(_named(fold.prune(graph), names), description=model.graph.doc_string[:1000])
+
+
+def _named(graph: Graph, names: dict[str, str]) -> Graph:
+    """The graph with outputs called as in the file, where no other tensor is called so."""
+    free = {
+        ours: theirs
+        for ours, theirs in names.items()
+        if theirs not in graph.tensors and ours not in graph.inputs
+    }
+
+    def of(values: Sequence[str]) -> tuple[str, ...]:
+        return tuple(free.get(name, name) for name in values)
+
+    return replace(
+        graph,
+        tensors={free.get(n, n): replace(t, name=free.get(n, n)) for n, t in graph.tensors.items()},
+        operators=tuple(
+            replace(o, name=free.get(o.name, o.name), inputs=of(o.inputs), outputs=of(o.outputs))
+            for o in graph.operators
+        ),
+        outputs=of(graph.outputs),
+    )
 
 
 def _opset(model: onnx.ModelProto) -> int:
@@ -287,6 +310,10 @@ def _attribute(attribute: onnx.AttributeProto, source: str) -> Any:
         value = onnx.helper.get_attribute_value(attribute)
     except ValueError as error:
         raise MODEL_MALFORMED(f"attribute {attribute.name!r}", where=source) from error
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
-    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+    if isinstance(value, Sequence) and not isinstance(value, bytes | str):
+        return [_text(each) for each in value]
+    return _text(value)
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -27,10 +27,12 @@ class _Uses:
 
     writers: dict[str, list[int]]
     readers: dict[str, list[int]]
+    outside: frozenset[str]
 
 
 def _uses(lowered: Lowered) -> _Uses:
-    found = _Uses({}, {})
+    outside = frozenset(lowered.root(name) for name in lowered.graph.outputs)
+    found = _Uses({}, {}, outside)
     for number, call in enumerate(lowered.calls):
         found.writers.setdefault(lowered.root(call.output), []).append(number)
         for root in {lowered.root(name) for name in call.inputs}:
@@ -60,8 +62,9 @@ def _may_wait(lowered: Lowered, uses: _Uses, number: int, waiting: dict[int, int
     call = lowered.calls[number]
     root = lowered.root(call.output)
     readers = uses.readers.get(root, [])
-    outside = {lowered.root(name) for name in lowered.graph.outputs}
-    if root in outside or len(uses.writers[root]) != 1 or not readers or readers[0] <= number + 1:
+    if root in uses.outside or len(uses.writers[root]) != 1:
+        return None
+    if not readers or readers[0] <= number + 1:
         return None
     for name in call.inputs:
         source = lowered.root(name)

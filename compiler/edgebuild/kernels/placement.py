@@ -88,13 +88,21 @@ def place_in(blocks: Sequence[Block], beside: Sequence[Placed] = ()) -> tuple[Pl
     return tuple(placed)
 
 
-def largest_gap(placed: Iterable[Placed], call: int, end: int) -> int:
-    """The most bytes that lie side by side below ``end``, free while a call runs."""
-    at, largest = 0, 0
+def largest_gaps(placed: Iterable[Placed], calls: int, end: int) -> tuple[int, ...]:
+    """For each call the most bytes that lie side by side below ``end``, free while it runs."""
+    living: list[list[Placed]] = [[] for _ in range(calls)]
     for p in sorted(placed, key=lambda p: p.offset):
-        if p.block.lives_at(call):
-            largest = max(largest, p.offset - at)
-            at = max(at, aligned(p.offset + p.block.size_bytes))
+        for together in living[p.block.first : p.block.last + 1]:
+            together.append(p)
+    return tuple(_largest(together, end) for together in living)
+
+
+def _largest(placed: Iterable[Placed], end: int) -> int:
+    """The largest gap below ``end`` between blocks that come by their offsets."""
+    at, largest = 0, 0
+    for p in placed:
+        largest = max(largest, p.offset - at)
+        at = max(at, aligned(p.offset + p.block.size_bytes))
     return max(largest, end - at)
 
 

@@ -8,13 +8,13 @@ The same input gives the same plan.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from edgebuild.kernels.calls import Call, Lowered
-from edgebuild.kernels.placement import Block, Placed, extent, largest_gap, place, place_in
+from edgebuild.kernels.placement import Block, Placed, extent, largest_gaps, place, place_in
 from edgebuild.kernels.specs import (
     Conv2d,
     Copy,
@@ -40,14 +40,12 @@ class Arrangement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MemoryPlan:
-    """``scratch``: offset of each call's scratch memory, -1 for none."""
+    """``scratch``: offset of each call's scratch memory, -1 for none; ``offsets`` by value."""
 
     arena_bytes: int
     placed: tuple[Placed, ...]
     scratch: tuple[int, ...]
-
-    def offsets(self) -> dict[str, int]:
-        return {name: p.offset for p in self.placed for name in p.block.names}
+    offsets: Mapping[str, int]
 
     def table(self) -> list[dict[str, Any]]:
         """For the model card: one row per value."""
@@ -71,8 +69,8 @@ def arrange(lowered: Lowered, rewrites: Callable[[Spec], bool] = lambda _: False
     blocks, over = _merge_in_place(lowered, apart, rewrites)
     placed = place(blocks)
     arena = max(extent(placed), extent(place(apart)))
-    free = (largest_gap(placed, number, arena) for number in range(len(lowered.calls)))
-    return Arrangement(placed=placed, over=over, free_bytes=tuple(free))
+    free = largest_gaps(placed, len(lowered.calls), arena)
+    return Arrangement(placed=placed, over=over, free_bytes=free)
 
 
 def plan(
@@ -93,6 +91,7 @@ def plan(
         arena_bytes=extent(placed),
         placed=placed,
         scratch=tuple(offsets.get(f"scratch {n}", -1) for n in range(len(scratch))),
+        offsets=offsets,
     )
 
 

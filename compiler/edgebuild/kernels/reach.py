@@ -7,7 +7,7 @@ follow one another, so what comes last in one comes before what is first in the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from edgebuild.kernels.calls import Call, Lowered
@@ -34,7 +34,7 @@ def reach(lowered: Lowered, codes: Sequence[CallCode], plan: MemoryPlan) -> list
     The call that used it then counts whole. A value that lies where another one of the same call
     does is left out: it is there already.
     """
-    offsets = plan.offsets()
+    offsets = plan.offsets
     calls = list(zip(lowered.calls, codes, plan.scratch, strict=True))
     used = [
         [*_values(lowered, call, offsets).values(), *_others(code, scratch)]
@@ -52,7 +52,7 @@ def reach(lowered: Lowered, codes: Sequence[CallCode], plan: MemoryPlan) -> list
     return found
 
 
-def _values(lowered: Lowered, call: Call, offsets: dict[str, int]) -> dict[str, Span]:
+def _values(lowered: Lowered, call: Call, offsets: Mapping[str, int]) -> dict[str, Span]:
     spans = {}
     for name in dict.fromkeys((*call.inputs, call.output)):
         root = lowered.root(name)

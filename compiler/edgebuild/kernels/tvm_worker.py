@@ -24,7 +24,8 @@ from edgebuild.kernels.calls import Call, Lowered
 from edgebuild.kernels.emission import CallCode, ConstantPool, Phase, total_scratch
 from edgebuild.kernels.optimise import optimise
 from edgebuild.kernels.planner import Arrangement
-from edgebuild.kernels.specs import Spec
+from edgebuild.kernels.specs import Copy, Spec
+from edgebuild.model.graph import DTYPES
 from edgebuild.model.profile import Cache, Cpu
 
 
@@ -89,7 +90,8 @@ def generate(
     """
     from edgebuild.kernels import tir
 
-    keys = [(c.spec, over) for c, over in zip(lowered.calls, arrangement.over, strict=True)]
+    begun = [_begun(call.spec) for call in lowered.calls]
+    keys = [(spec, over) for (spec, *_), over in zip(begun, arrangement.over, strict=True)]
     free: dict[tuple[Spec, str | None], int] = {}
     for key, size in zip(keys, arrangement.free_bytes, strict=True):
         free[key] = min(size, free.get(key, size))
@@ -108,8 +110,33 @@ def generate(
         shared = {keys[number] for number, _ in grains}
         kernels |= write(free.keys() - shared, replace(cpu, cores=1))
     functions = [phase.func for kernel in kernels.values() for phase in kernel.phases]
-    calls = enumerate(zip(lowered.calls, keys, strict=True))
-    return [_code(n, call, kernels[key], grains, pool) for n, (call, key) in calls], functions
+    codes = [
+        replace(_code(n, call, kernels[key], grains, pool), input_bytes=into, output_bytes=out)
+        for n, (call, key, (_, into, out)) in enumerate(
+            zip(lowered.calls, keys, begun, strict=True)
+        )
+    ]
+    return codes, functions
+
+
+def _begun(spec: Spec) -> tuple[Spec, int, int]:
+    """A copy as seen from where it begins, and the bytes before that in input and output.
+
+    Copies that differ in their place alone share a kernel: the parts of a split, the steps of a
+    recurrent layer.
+    """
+    if (
+        not isinstance(spec, Copy)
+        or min((*spec.input_strides, *spec.output_strides), default=0) < 0
+    ):
+        return spec, 0, 0
+    reach = [
+        1 + sum((n - 1) * stride for n, stride in zip(spec.shape, strides, strict=True))
+        for strides in (spec.input_strides, spec.output_strides)
+    ]
+    item = DTYPES[spec.dtype].itemsize
+    same = replace(spec, input_offset=0, output_offset=0, input_size=reach[0], output_size=reach[1])
+    return same, spec.input_offset * item, spec.output_offset * item
 
 
 def split(lowered: Lowered, kernels: Sequence[Any], cpu: Cpu) -> dict[tuple[int, int], int]:
