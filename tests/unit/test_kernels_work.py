@@ -166,3 +166,10 @@ def test_softmax_and_normalisation_walk_rows():
     ):
         found = work.facts(spec)
         assert (found["rows"], found["columns"], found["runs"]) == (7, 30, 7)
+
+
+def test_digits_are_products_of_bytes_and_have_to_be_made():
+    spec = specs.Dense(m=2, k=64, n=7, dtype="float32", stored="int8", epilogue=PLAIN)
+    plain, found = work.facts(spec), work.by_digits(spec, 3)
+    assert found["products"] == 3 * plain["products"]
+    assert (found["arithmetic"], found["reads"]) == ("int8", 4 * plain["reads"])

@@ -147,7 +147,8 @@ def random_arguments(spec: specs.Spec, seed: int = 0) -> list[Array]:
         elif argument.dtype == "float64":
             value = rng.uniform(1e-5, 1e-2, argument.shape)
         elif argument.dtype == "int8":
-            value = rng.integers(-128, 128, argument.shape).astype(np.int8)
+            least = -127 if getattr(spec, "symmetric", False) else -128
+            value = rng.integers(least, 128, argument.shape).astype(np.int8)
         elif argument.dtype == "float16":
             value = rng.standard_normal(argument.shape).astype(np.float16)
         elif argument.dtype == "bool":

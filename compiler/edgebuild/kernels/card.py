@@ -13,6 +13,7 @@ from edgebuild.kernels import reach, work
 from edgebuild.kernels.calls import Call, Lowered
 from edgebuild.kernels.driver import Source
 from edgebuild.kernels.emission import CallCode
+from edgebuild.kernels.specs import Spec
 from edgebuild.model.graph import Graph, Tensor
 from edgebuild.model.profile import Cpu
 
@@ -138,9 +139,15 @@ def _operator(
     output = lowered.values[call.output]
     return {
         "name": call.sources[0] if call.sources else call.output,
-        **work.row(lowered, call, weights, tiles, far),
+        **work.row(lowered, call, weights, tiles, far, digits=0 if code is None else code.digits),
         "fused": "+".join(dict.fromkeys(kinds.get(s, call.spec.kind) for s in call.sources)),
         "weights_bytes": weights,
         "output_shape": list(output.shape),
         "dtype": output.dtype,
+        "stored": stored(call.spec),
     }
+
+
+def stored(spec: Spec) -> str:
+    """The type of the weights in the bundle, if there are any."""
+    return next((a.dtype for a in spec.arguments() if a.name == "weights"), "")

@@ -42,6 +42,7 @@ class CallCode:
     """How one call is made: its phases, where its constants lie, and its scratch memory.
 
     ``input_bytes`` and ``output_bytes``: how far into them the kernel begins.
+    ``digits``: products of 8 bits for each of float numbers, where those are computed so.
     """
 
     phases: tuple[Phase, ...]
@@ -51,6 +52,7 @@ class CallCode:
     tiles: Tiles | None = None
     input_bytes: int = 0
     output_bytes: int = 0
+    digits: int = 0
 
 
 @dataclass(slots=True)

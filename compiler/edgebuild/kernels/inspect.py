@@ -5,14 +5,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from math import prod
 from typing import Any
 
 from edgebuild.kernels import card, planner
-from edgebuild.kernels.calls import Lowered
+from edgebuild.kernels.calls import Call, Lowered
 from edgebuild.kernels.fold import prune
 from edgebuild.kernels.lowering import lower
 from edgebuild.kernels.optimise import optimise
-from edgebuild.model.graph import Graph, Operator, Tensor
+from edgebuild.model.graph import DTYPES, Graph, Operator, Tensor
 from edgebuild.model.profile import Cpu
 
 
@@ -35,14 +36,17 @@ def _facts(graph: Graph, lowered: Lowered, cpu: Cpu | None) -> dict[str, Any]:
 
 def describe(graph: Graph) -> dict[str, Any]:
     """The model as its file has it, JSON-able."""
-    macs = _macs(graph)
+    calls = lower(prune(graph)).calls
+    macs, kept = _macs(calls), {call.sources[0]: card.stored(call.spec) for call in calls}
     return {
         **card.identity(graph),
         "macs": sum(macs.values()),
-        "weights_bytes": sum(t.size_bytes for t in _weights(graph)),
+        "weights_bytes": _weights_bytes(graph, kept),
         "kinds": dict(sorted(Counter(o.kind for o in graph.operators).items())),
         "quantised": any(t.quantisation is not None for t in graph.tensors.values()),
-        "operators": [_operator(graph, o, macs.get(o.name, 0)) for o in graph.operators],
+        "operators": [
+            _operator(graph, o, macs.get(o.name, 0), kept.get(o.name, "")) for o in graph.operators
+        ],
         "tensors": [_tensor(t) for t in graph.tensors.values()],
     }
 
@@ -71,9 +75,9 @@ def table(graph: Graph) -> str:
         *(f"  note: {note}" for note in found["notes"]),
         "",
         *_columns(
-            ("operator", "kind", "type", "output", "multiply-adds", "parameters"),
-            [(o["source"], o["kind"], o["dtype"], _shape(o["output_shape"]), f"{o['macs']:,}",
-              f"{o['parameters']:,}") for o in found["operators"]],
+            ("operator", "kind", "type", "weights", "output", "multiply-adds", "parameters"),
+            [(o["source"], o["kind"], o["dtype"], o["stored"], _shape(o["output_shape"]),
+              f"{o['macs']:,}", f"{o['parameters']:,}") for o in found["operators"]],
         ),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
@@ -88,28 +92,38 @@ def optimised_table(graph: Graph) -> str:
         f"{found['arena_bytes_after']:,} bytes",
         "",
         *_columns(
-            ("kernel", "computes", "type", "output", "multiply-adds", "bytes moved"),
-            [(o["kind"], o["fused"], o["dtype"], _shape(o["output_shape"]), f"{o['macs']:,}",
-              f"{o['bytes_moved']:,}") for o in found["after"]],
+            ("kernel", "computes", "type", "weights", "output", "multiply-adds", "bytes moved"),
+            [(o["kind"], o["fused"], o["dtype"], o["stored"], _shape(o["output_shape"]),
+              f"{o['macs']:,}", f"{o['bytes_moved']:,}") for o in found["after"]],
         ),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
-def _macs(graph: Graph) -> dict[str, int]:
+def _macs(calls: Iterable[Call]) -> dict[str, int]:
     """Multiply-adds by operator name."""
     counts: Counter[str] = Counter()
-    for call in lower(prune(graph)).calls:
+    for call in calls:
         counts[call.sources[0]] += call.spec.macs
     return counts
 
 
-def _weights(graph: Graph) -> list[Tensor]:
-    used = {name for operator in graph.operators for name in operator.inputs}
-    return [t for t in graph.tensors.values() if t.data is not None and t.name in used]
+def _weights_bytes(graph: Graph, stored: Mapping[str, str]) -> int:
+    """Of the constants that operators use; those found to be smaller numbers as such."""
+    kinds = {
+        name: graph.tensors[name].dtype for operator in graph.operators for name in operator.inputs
+        if graph.tensors[name].data is not None
+    }  # fmt: skip
+    for operator in graph.operators:
+        if stored.get(operator.name):
+            kinds[operator.inputs[1]] = stored[operator.name]
+    return sum(
+        prod(graph.tensors[name].shape) * DTYPES[kind].itemsize for name, kind in kinds.items()
+    )
 
 
-def _operator(graph: Graph, operator: Operator, macs: int) -> dict[str, Any]:
+def _operator(graph: Graph, operator: Operator, macs: int, stored: str) -> dict[str, Any]:
+    """``stored``: the type of its weights in a bundle."""
     output = graph.tensors[operator.outputs[0]]
     constants = [graph.tensors[n] for n in operator.inputs if graph.tensors[n].data is not None]
     return {
@@ -123,6 +137,7 @@ def _operator(graph: Graph, operator: Operator, macs: int) -> dict[str, Any]:
         "parameters": sum(t.data.size for t in constants if t.data is not None),
         "output_shape": list(output.shape),
         "dtype": output.dtype,
+        "stored": stored,
     }
 
 
@@ -154,7 +169,7 @@ def _columns(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     widths = [max(len(row[column]) for row in every) for column in range(len(head))]
     return [
         "  ".join(
-            cell.rjust(width) if column >= 4 else cell.ljust(width)
+            cell.rjust(width) if column >= 5 else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ).rstrip()
         for row in every

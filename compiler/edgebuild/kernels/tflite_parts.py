@@ -37,7 +37,7 @@ def dequantised_weights(o: TfliteOperator, number: int, data: int) -> Tensor:
     scale = np.array(quantisation.scale, np.float32).reshape(shape)
     zero = np.array(quantisation.zero_point, np.float32).reshape(shape)
     o.builder.notes.append(
-        "weights of dynamic-range quantised operators were dequantised to float32"
+        "operators of dynamic range are computed in float32, from their 8-bit weights"
     )
     floats = (tensor.data.astype(np.float32) - zero) * scale
     return replace(tensor, dtype="float32", data=floats, quantisation=None)

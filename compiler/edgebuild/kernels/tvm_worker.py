@@ -142,7 +142,10 @@ def _begun(spec: Spec) -> tuple[Spec, int, int]:
 def split(lowered: Lowered, kernels: Sequence[Any], cpu: Cpu) -> dict[tuple[int, int], int]:
     """(call, phase) -> tasks done at a time, for phases worth more than one core."""
     calls = zip(lowered.calls, kernels, strict=True)
-    rows = [kernel_work.row(lowered, call, k.constants_bytes, k.tiles) for call, k in calls]
+    rows = [
+        kernel_work.row(lowered, call, k.constants_bytes, k.tiles, digits=k.digits)
+        for call, k in calls
+    ]
     return threads.grains(rows, [[p.tasks for p in k.phases] for k in kernels], cpu)
 
 
@@ -159,6 +162,7 @@ def _code(
         constants_bytes=len(packed),
         scratch_bytes=kernel.scratch_bytes,
         tiles=kernel.tiles,
+        digits=kernel.digits,
     )
 
 

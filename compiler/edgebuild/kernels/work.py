@@ -24,11 +24,13 @@ def row(
     constants_bytes: int,
     tiles: Tiles | None = None,
     reach: Mapping[str, int] | None = None,
+    *,
+    digits: int = 0,
 ) -> dict[str, Any]:
     """What the roofline takes: kind, multiply-adds, bytes, and the facts below.
 
     ``reach``: of each value, the bytes that were used since it was (reach.py); of those that are
-    known, ``activations`` has pairs of bytes moved and these.
+    known, ``activations`` has pairs of bytes moved and these. ``digits`` as in CallCode.
     """
     each = moved(lowered, call)
     weights = constants_read(call, constants_bytes)
@@ -39,7 +41,20 @@ def row(
         "bytes_moved": sum(each.values()) + weights,
         "weights_read_bytes": weights,
         **far,
-        "work": facts(call.spec) | (winograd(call.spec, tiles) if tiles else {}),
+        "work": facts(call.spec)
+        | (winograd(call.spec, tiles) if tiles else {})
+        | (by_digits(call.spec, digits) if digits else {}),
+    }
+
+
+def by_digits(spec: Spec, digits: int) -> dict[str, Any]:
+    """What is different where float rows are so many rows of bytes, which are made first."""
+    work = facts(spec)
+    return {
+        "family": spec.kind,
+        "arithmetic": "int8",
+        "products": digits * work["products"],
+        "reads": DTYPES["float32"].itemsize * work["reads"],
     }
 
 

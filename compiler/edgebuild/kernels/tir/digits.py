@@ -116,7 +116,7 @@ class Digits:
         strides: dict[int, tuple[int, ...]],
     ) -> None:  # fmt: skip
         self.spec, self.kernel, self.domain, self.strides = spec, kernel, domain, strides
-        self.how = form_of(spec, kernel.isa)
+        self.how, kernel.digits = form_of(spec, kernel.isa), DIGITS
         self.count, self.depth = spec.output[2], spec.input[3]
         whole = self.how.group * self.how.block
         self.run = -(-self.depth // whole) * whole

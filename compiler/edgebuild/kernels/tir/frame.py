@@ -53,6 +53,7 @@ class Kernel:
     constants_bytes: int
     pack: Callable[[Sequence[Array]], bytes]
     tiles: Tiles | None = None
+    digits: int = 0  # products of bytes for each of floats
 
 
 class Frame:
@@ -106,6 +107,7 @@ class Build:
         self.block, self.phases = Block(), list[Phase]()
         self.scratch_bytes = 0
         self.tiles: Tiles | None = None  # of Winograd's form, where that was chosen
+        self.digits = 0
 
     def scratch(self, size_bytes: int) -> int:
         """Reserve scratch; returns its byte offset."""
@@ -123,6 +125,7 @@ class Build:
             phases=tuple(self.phases), scratch_bytes=self.scratch_bytes,
             constants_bytes=block.size_bytes,
             pack=lambda values: block.pack(names, values), tiles=self.tiles,
+            digits=self.digits,
         )  # fmt: skip
 
 
