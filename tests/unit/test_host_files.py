@@ -123,6 +123,21 @@ def test_removing_what_is_not_there_is_fine(tmp_path: Path) -> None:
     files.remove_tree(tmp_path / "none")
 
 
+def test_a_cache_keeps_what_was_used_last(tmp_path: Path) -> None:
+    (tmp_path / "config").write_bytes(bytes(50))
+    for age, name in enumerate(["ab/new", "cd/middle", "ab/old", "cd/oldest"]):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(bytes(10))
+        os.utime(path, (1e9 - age, 1e9 - age))
+    os.utime(tmp_path / "config", (0, 0))
+    files.keep_recent(tmp_path, 40)
+    assert (tmp_path / "cd/oldest").exists()
+    files.keep_recent(tmp_path, 29)
+    left = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["ab/new", "cd/middle", "config"]
+
+
 def _count(counter: Path, lock: Path, times: int) -> None:
     for _ in range(times):
         with files.exclusive(lock):

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +87,26 @@ def remove_tree(path: Path) -> None:
     """Remove a directory and all below it; it is no error if there is none."""
     with contextlib.suppress(FileNotFoundError):
         shutil.rmtree(path)
+
+
+def keep_recent(folder: Path, limit_bytes: int) -> None:
+    """Remove the files that were used longest ago from a cache, until the rest fits.
+
+    They are those in the folders of ``folder``; what lies in itself describes the cache. When a
+    file was used is its modification time: whoever uses one has to touch it, as SCons does.
+    """
+    found = []
+    for path in folder.glob("*/*"):
+        with contextlib.suppress(FileNotFoundError):  # another process was faster
+            about = path.lstat()
+            if stat.S_ISREG(about.st_mode):
+                found.append((about.st_mtime_ns, about.st_size, path))
+    total = sum(size for _, size, _ in found)
+    for _, size, path in sorted(found):
+        if total <= limit_bytes:
+            return
+        path.unlink(missing_ok=True)
+        total -= size
 
 
 @contextlib.contextmanager

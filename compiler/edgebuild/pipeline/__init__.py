@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgebuild.host import paths
-from edgebuild.host.files import exclusive
+from edgebuild.host.files import exclusive, keep_recent
 from edgebuild.model.lock import Lock
 from edgebuild.model.plan import Plan
 from edgebuild.model.request import BuildRequest
 from edgebuild.pipeline import code, graph, publish, work
 from edgebuild.planning.plan import plan as make_plan
+
+#: Results of steps that are kept for later builds, some 30 releases of a firmware image.
+STEP_CACHE_BYTES = 4_000_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,4 +61,6 @@ def build(
         changed = publish.publish(folder, release)
         if events:
             publish.write_times(out / f"{request.profile.name}.build.json", planned, events)
+    if events and step_cache is not None:
+        keep_recent(step_cache, STEP_CACHE_BYTES)
     return Built(release=release, plan=planned, events=events, changed=changed)
