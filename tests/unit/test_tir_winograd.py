@@ -214,3 +214,27 @@ def test_integers_groups_and_microcontrollers_are_plain() -> None:
     assert chosen(grouped, core) is None
     small = dataclasses.replace(core, l2_bytes=0)
     assert chosen(squares((32, 32), (64, 64)), small) is None
+
+
+@pytest.mark.parametrize("form", [TWO, FOUR], ids=["two", "four"])
+@pytest.mark.parametrize("stored", ["int8", "float16"])
+def test_stored_weights_are_transformed_by_the_kernel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: Form, stored: str
+) -> None:
+    force(monkeypatch, form)
+    sizes = ((7, 9), (1, 1)), ((6, 5), (3, 70)), ((12, 4), (33, 16)), ((9, 9), (16, 65))
+    many = [dataclasses.replace(squares(*each), stored=stored) for each in sizes]
+    check(tmp_path, many, h.runnable())
+    for spec in many[1:]:
+        item = 1 if stored == "int8" else 2
+        kernel = tir.kernel(spec, h.VNNI, "k")
+        assert kernel.constants_bytes < 9 * item * spec.input[3] * (spec.output[3] + 15) + 64
+        assert kernel.tiles is not None
+
+
+def test_stored_weights_are_transformed_where_many_tiles_gain_from_it() -> None:
+    core = isa.of(h.VNNI)
+    for size, stored, expected in (((32, 32), "", True), ((32, 32), "int8", True),
+                                   ((8, 8), "", True), ((3, 3), "int8", False)):  # fmt: skip
+        spec = dataclasses.replace(squares(size, (64, 64)), stored=stored)
+        assert (chosen(spec, core) is not None) is expected, (size, stored)

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d
-from edgebuild.kernels.tir.contraction import Rows, Sums, Walk, Weights
+from edgebuild.kernels.tir.contraction import Right, Rows, Sums, Walk, Weights
 from edgebuild.kernels.tir.emit import Expr, Index, const, index, llvm
 from edgebuild.kernels.tir.frame import Build, Frame, along, but_last, divided, store
 from edgebuild.kernels.tir.prepare import shares
 from edgebuild.kernels.tir.products import form as products
+from edgebuild.kernels.tir.products import stored_as
 from edgebuild.kernels.tir.scalars import Point, Programs
 from edgebuild.kernels.tir.tile_shape import rows_of
 from edgebuild.kernels.tir.winograd_rule import Plan
+from edgebuild.kernels.tir.winograd_stored import Opened
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +57,16 @@ class Winograd:
         self.how = products(kernel.isa, "float32")
         kernel.tiles = plan.counted(spec.output[0])
         self.walk = Walk(outer=((1, 0),), run=spec.input[3], group=1)
-        self.weights = Weights(
+        stored = stored_as(spec.stored, kernel.isa)
+        self.opened = Opened(spec, kernel, plan.cut, self.form, stored) if stored else None
+        self.weights: Right = self.opened or Weights(
             kernel.block, self.how, plan.cut, self.walk, groups=self.form.n**2, dtype="float32",
             bias=None, zero=0, natural=lambda c: self.form.weights(c["weights"]),
         )  # fmt: skip
 
     def build(self) -> None:
+        if self.opened is not None:
+            self.opened.phase(self.kernel)
         if self.plan.makers:
             self._phases()
         else:
@@ -280,6 +286,8 @@ class Winograd:
         target = w.let_index(sums + position * (tiles * cut.width))
         weights = w.let_index(self.weights.at(position, block.number))
         rows = rows_of(frame.isa, self.how, vectors, tiles)
+        if self.opened is not None:
+            self.opened.memory = frame.scratch
         emitter = Sums(frame, self.how, self.walk, cut, self.weights)
 
         def some(first: Index, count: int) -> None:

@@ -238,7 +238,13 @@ def _cost(spec: Conv2d, plan: Plan, isa: Isa) -> float:
     each = 1.0 * counted.into * _vectors(c, isa.lanes) + counted.out * _vectors(k, isa.lanes)
     # half of an operand's load hides behind the multiplications
     each += vectors * (1 + 0.5 / plan.cut.vectors) + n * n * plan.cut.total
-    return counted.count * each + counted.passes * _streamed(vectors, isa)
+    opening = _opening(form) * c * plan.cut.total if spec.stored else 0
+    return counted.count * each + counted.passes * _streamed(vectors, isa) + opening
+
+
+def _opening(form: Form) -> float:
+    """Transforming the stored weights of a window: loads that widen, two axes, stores to L2."""
+    return 9 * 3 + (3 + form.n) * (2 * form.n - 2) + 2 * form.n**2
 
 
 def _vectors(count: int, lanes: int) -> int:
