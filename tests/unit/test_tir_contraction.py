@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgebuild.kernels import specs, tir
+from edgebuild.kernels.program import Operand, Program, Source, Step
 from edgebuild.kernels.specs import Window
 from edgebuild.kernels.tir import contraction, emit, frame, isa, products, tile_shape
 from edgebuild.kernels.tir.emit import Index
@@ -78,6 +79,33 @@ def test_convolutions(tmp_path: Path, dtype: str, images: int) -> None:
 def test_a_residual_sum_is_part_of_the_convolution(tmp_path: Path) -> None:
     window = Window(kernel=(3, 3), padding=(1, 1))
     many = [conv((6, 5), (c, c), window, residual=True) for c in (4, 16, 21, 64)]
+    h.check(tmp_path, many)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_padding_before_windows_that_end_within_the_image(tmp_path: Path, dtype: str) -> None:
+    """They reach as far as the image is wide, yet begin before it and leave its end out."""
+    many = []
+    for axis in (0, 1):
+        flip = slice(None, None, 1 if axis else -1)
+        made = conv((1, 7)[flip], (21, 13), Window(kernel=(1, 4)[flip], stride=(1, 3)[flip]),
+                    dtype=dtype, images=3)  # fmt: skip
+        window = dataclasses.replace(made.window, padding=(0, 1)[flip])
+        many.append(dataclasses.replace(made, window=window))
+    h.check(tmp_path, many)
+
+
+@pytest.mark.parametrize("source", ["constant", "input"])
+def test_one_number_for_each_row(tmp_path: Path, source: Source) -> None:
+    many: list[specs.Spec] = []
+    for m, k, n in ((4, 1, 15), (9, 8, 33), (84, 2, 5), (3, 40, 1)):
+        operands = (
+            Operand(source="accumulator", shape=(m, n), dtype="float32"),
+            Operand(source=source, shape=(m, 1), dtype="float32"),
+        )
+        add = Step(function="add", arguments=(0, 1), dtype="float32")
+        program = Program(operands=operands, steps=(add,))
+        many.append(specs.Dense(m=m, k=k, n=n, dtype="float32", epilogue=program))
     h.check(tmp_path, many)
 
 

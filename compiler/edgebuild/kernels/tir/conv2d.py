@@ -90,21 +90,21 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
         shape, output = spec.input, spec.output
     if flat and words.suits(kernel.isa, spec.dtype, output[2], spec.input[3]):
         at = replace(spec, input=shape, output=output)
-        words.Words(at, kernel, domain, _flat_strides(steps, domain)).build()
+        words.Words(at, kernel, domain, _flat_strides(steps)).build()
         return
     if flat and digits.suits(replace(spec, input=shape, output=output), kernel):
         at = replace(spec, input=shape, output=output)
-        digits.Digits(at, kernel, domain, _flat_strides(steps, domain)).build()
+        digits.Digits(at, kernel, domain, _flat_strides(steps)).build()
         return
     if how.real and position_pairs.suits(spec, kernel.isa):
         at = replace(spec, input=shape, output=output)
         tile = position_pairs.plan(at, kernel, flat=flat)
         if tile is not None:
-            strides = _flat_strides(steps, domain) if flat else None
+            strides = _flat_strides(steps) if flat else None
             position_pairs.Pairs(at, kernel, tile, domain, strides).build()
             return
     if how.across:
-        strides = _flat_strides(steps, domain) if len(domain) == 2 else None
+        strides = _flat_strides(steps) if len(domain) == 2 else None
         across.build(spec, kernel, how, across.Shape(
             input=shape, output=output, domain=domain, strides=strides))  # fmt: skip
         return
@@ -112,8 +112,9 @@ def _build(spec: Conv2d, kernel: Build, domain: tuple[int, ...]) -> None:
     walk = _walk(spec, how, size[1])
     copy = None
     apart = kernel.over != "input"
-    if not apart or how.prepared or size != shape[1:3] or walk.run % how.end != 0:
-        before = (0, 0) if flat else spec.window.padding
+    before = (0, 0) if flat else spec.window.padding
+    inside = size == shape[1:3] and not any(before)
+    if not apart or how.prepared or not inside or walk.run % how.end != 0:
         copy = Copy(kernel, how, shape, zero=spec.input_zero, before=before, size=size,
                     beyond=0 if walk.short(how) else -walk.run % walk.group)  # fmt: skip
     geometry = Geometry(
@@ -146,11 +147,14 @@ def _natural(spec: Conv2d, walk: Walk, constants: Constants) -> Array:
     return constants["weights"].reshape(spec.output[3], walk.positions, walk.run)
 
 
-def _flat_strides(
-    steps: list[tuple[int, ...]], domain: tuple[int, ...]
-) -> dict[int, tuple[int, ...]]:
-    """Strides over (position, channel): all positions of a flat image are one axis."""
-    return {n: (max((*s[:-1], 0)) and domain[-1], s[-1]) for n, s in enumerate(steps)}
+def _flat_strides(steps: list[tuple[int, ...]]) -> dict[int, tuple[int, ...]]:
+    """Strides over (position, channel): all positions of a flat image are one axis.
+
+    Its stride is the innermost one's: a row of channels, or 1 for one number per position.
+    """
+    return {
+        n: (min((step for step in s[:-1] if step), default=0), s[-1]) for n, s in enumerate(steps)
+    }
 
 
 class Convolution:
@@ -162,7 +166,7 @@ class Convolution:
     ) -> None:  # fmt: skip
         self.spec, self.kernel, self.how, self.walk, self.g = spec, kernel, how, walk, g
         self.domain = domain
-        self.strides = _flat_strides(steps, domain) if len(domain) == 2 else None
+        self.strides = _flat_strides(steps) if len(domain) == 2 else None
         channels = spec.output[3] // spec.groups
         self.cut = split(kernel.isa, how, channels, g.columns)
         self.rows = rows_of(kernel.isa, how, self.cut.vectors, max(1, g.columns))
