@@ -64,12 +64,13 @@ def machine_of(limits: dict[str, Any]) -> roofline.Machine:
     )
 
 
-CALLS = (("call", "cycles"), ("code", "bytes"))  # what comes on top of arithmetic and traffic
+#: What comes on top of arithmetic and traffic.
+CALLS = (("call", "cycles"), ("code", "bytes"), ("again", "per cent"))
 
 
 def names(rows: Sequence[Row]) -> list[tuple[str, ...]]:
     """Every cost that the rows say something about: of calls, of a family, or of a function."""
-    families = {(*roofline.family(row), cost) for row in rows for cost in COSTS}
+    families = {(*roofline.family(row), cost) for row in rows for cost in (*COSTS, "far")}
     functions = {(name,) for row in rows for name in row["work"]["functions"]}
     return [*CALLS, *sorted(families), *sorted(functions)]
 
@@ -86,7 +87,9 @@ def counted(row: Row, machine: roofline.Machine) -> dict[tuple[str, ...], float]
     }
     for name, many in row["work"]["functions"].items():
         found[name,] = many * counts.result / machine.clock_hz
+    found[*roofline.family(row), "far"] = roofline.traffic_s(row, machine, row["footprint"])[1]
     found["call", "cycles"] = 1 / machine.clock_hz
+    found["again", "per cent"] = roofline.again_s(row, machine) / 100
     found["code", "bytes"] = 1 / machine.bytes_per_s(row["footprint"])
     return found
 
@@ -95,7 +98,7 @@ class Fitted(NamedTuple):
     """What ``fitted`` found: costs, what hides of each family, and how far off the median is."""
 
     costs: dict[tuple[str, ...], float]
-    hidden: dict[tuple[str, str], float]
+    hidden: dict[Family, float]
     error: float
 
 
@@ -113,7 +116,7 @@ def fitted(kept: dict[str, Any]) -> Fitted:
 
 
 class Fit:
-    """Measured operators as linear equations in the costs."""
+    """Measured operators as equations in the costs: linear, where it is known what is slower."""
 
     def __init__(self, kept: dict[str, Any]) -> None:
         machine = machine_of(kept["machine"])
@@ -128,29 +131,29 @@ class Fit:
             for key, value in counted(row, machine).items():
                 self.table[number, self.keys.index(key)] = value
         self.taken = np.array([row["median_s"] for row in rows])
-        self.traffic = np.array(
-            [roofline.traffic_s(row, machine, row["footprint"]) for row in rows]
+        self.near = np.array(
+            [roofline.traffic_s(row, machine, row["footprint"])[0] for row in rows]
         )
+        self.always = np.array([key in CALLS or key[-1] == "far" for key in self.keys])
 
     def costs(self, chosen: Mask, hidden: Mapping[Family, float], start: Array) -> Array:
         """Those of the chosen rows; the others stay as they are."""
         share = self._shown(hidden)[chosen]
-        table, traffic, taken = self.table[chosen], self.traffic[chosen], self.taken[chosen]
-        some, costs, calls = table.any(axis=0), start.copy(), len(CALLS)
+        table, near, taken = self.table[chosen], self.near[chosen], self.taken[chosen]
+        some, costs, compute = table.any(axis=0), start.copy(), ~self.always
         for _ in range(ROUNDS):
-            slower = table[:, calls:] @ costs[calls:] >= traffic
-            part = np.tile(np.where(slower, 1.0, share)[:, None], len(costs))
-            part[:, :calls] = 1
-            rest = taken - traffic * np.where(slower, share, 1.0)
+            slower = table[:, compute] @ costs[compute] >= near
+            part = np.where(compute, np.where(slower, 1.0, share)[:, None], 1.0)
+            rest = taken - near * np.where(slower, share, 1.0)
             costs[some] = robust((table * part)[:, some], rest, taken, costs[some])
         return costs
 
     def errors(self, chosen: Mask, hidden: Mapping[Family, float], costs: Array) -> Array:
         """Relative, of each chosen row."""
-        table, traffic, calls = self.table[chosen], self.traffic[chosen], len(CALLS)
-        compute = table[:, calls:] @ costs[calls:]
-        told = table[:, :calls] @ costs[:calls] + np.maximum(compute, traffic)
-        told += self._shown(hidden)[chosen] * np.minimum(compute, traffic)
+        table, near = self.table[chosen], self.near[chosen]
+        compute = table[:, ~self.always] @ costs[~self.always]
+        told = table[:, self.always] @ costs[self.always] + np.maximum(compute, near)
+        told += self._shown(hidden)[chosen] * np.minimum(compute, near)
         found: Array = np.abs(np.log(np.maximum(told, 1e-12) / self.taken[chosen]))
         return found
 
@@ -224,9 +227,11 @@ def lines(found: Fitted, rows: Sequence[Row]) -> Iterator[str]:
     costs = found.costs
     yield f"CALL_CYCLES = {costs['call', 'cycles']:.0f}"
     yield f"CODE_BYTES = {costs['code', 'bytes']:.0f}"
+    yield f"AGAIN = {costs['again', 'per cent']:.0f}"
     for family, hidden in sorted(found.hidden.items()):
-        five = ", ".join(f"{value:.2f}" for value in (*(costs[*family, n] for n in COSTS), hidden))
-        yield f'    ("{family[0]}", "{family[1]}"): Costs({five}),'
+        all_six = (*(costs[*family, name] for name in (*COSTS, "far")), hidden)
+        six = ", ".join(f"{value:.2f}" for value in all_six)
+        yield f'    ("{family[0]}", "{family[1]}"): Costs({six}),'
     for name in sorted(key[0] for key in costs if len(key) == 1):
         yield f'    "{name}": {costs[name,]:.1f},'
     seen = Counter(roofline.family(row) for row in rows)

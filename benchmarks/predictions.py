@@ -59,18 +59,22 @@ def share(some: Sequence[Point]) -> str:
 
 
 def models(rows: Sequence[dict[str, Any]], every: Sequence[Point]) -> Iterator[str]:
-    """A table in Markdown."""
-    yield "| model | predicted | measured | ratio | operators within 25 % | of the time |"
-    yield "|---|---|---|---|---|---|"
+    """A table in Markdown. A model that runs alone takes as long as its operators together do."""
+    yield (
+        "| model | predicted | measured alone | ratio | beside peers "
+        "| operators within 25 % | of the time |"
+    )
+    yield "|---|---|---|---|---|---|---|"
     near = 0
     for row in rows:
         own = [each for each in every if each.model == row["name"]]
         predicted_s = sum(each.predicted_s for each in own)
-        measured_s = row["runtimes"]["edgebuild"]["median_s"]
+        measured_s = sum(each.measured_s for each in own)
+        beside_s = row["runtimes"]["edgebuild"]["median_s"]
         near += is_near(predicted_s, measured_s)
         yield (
             f"| {row['name']} | {duration(predicted_s)} | {duration(measured_s)} "
-            f"| {predicted_s / measured_s:.2f} | {share(own)} |"
+            f"| {predicted_s / measured_s:.2f} | {duration(beside_s)} | {share(own)} |"
         )
     yield f"\n{near} of {len(rows)} models within 25 %."
 

@@ -96,6 +96,40 @@ def separable(seed: int, layers: int = 6) -> Network:
     return net
 
 
+def even(seed: int, layers: int = 7) -> Network:
+    """Separable too, with the channel counts that people choose: whole vectors."""
+    random = np.random.default_rng(seed)
+    pixels = int(2 ** random.uniform(3, 7))
+    net = Network(f"even_{seed}", (1, pixels, pixels, 3), seed)
+    last = net.conv(0, 16 * int(random.integers(1, 4)), 3, 2)
+    for _ in range(layers):
+        stride = 2 if net.shape(last)[1] > 6 and random.random() < 0.3 else 1
+        last = net.depthwise(last, stride, int(random.choice([3, 3, 3, 5])), relu="relu6")
+        most = 5.5 if net.shape(last)[1] < 20 else 3.5
+        channels = 16 * int(2 ** random.uniform(0, most))
+        last = net.conv(last, channels, 1, relu=str(random.choice(RELUS)))
+    net.softmax(net.dense(net.mean(last), 10))
+    return net
+
+
+def large(seed: int) -> Network:
+    """More weights than most caches hold, and small operators between them."""
+    random = np.random.default_rng(seed)
+    pixels, weights = int(random.integers(2, 10)), 2e6 * 2 ** random.uniform(0, 2)
+    net = Network(f"large_{seed}", (1, pixels, pixels, 64), seed)
+    last = 0
+    while weights > 0:
+        before, channels = net.shape(last)[3], 8 * int(2 ** random.uniform(3, 7.5))
+        last = net.conv(last, channels, 1, relu=str(random.choice(RELUS)))
+        weights -= before * channels
+        if random.random() < 0.3:
+            last = net.depthwise(last, 1, 3, relu="relu6")
+        if random.random() < 0.3:
+            last = excited(net, last, max(4, channels // 24))
+    net.softmax(net.dense(net.mean(last), 1000, spread=4))
+    return net
+
+
 def squares(seed: int, layers: int = 7) -> Network:
     """Windows of 3×3 that move by one."""
     random = np.random.default_rng(seed)
@@ -204,7 +238,8 @@ def write(folder: Path, seeds: range) -> list[Path]:
     """One network of each kind for each seed, in float32 and int8; answers the files."""
     paths = []
     for seed in seeds:
-        for net in (images(seed), separable(seed), wide(seed), squares(seed), products(seed)):
+        for make_net in (images, separable, even, wide, large, squares, products):
+            net = make_net(seed)
             for int8 in (False, True):
                 path = folder / f"{net.name}_{'int8' if int8 else 'f32'}.tflite"
                 path.write_bytes(to_tflite(net, int8=int8))

@@ -8,7 +8,7 @@ import pytest
 
 from edgebuild.kernels import specs, work
 from edgebuild.kernels.calls import Value
-from edgebuild.kernels.emission import Tiles
+from edgebuild.kernels.emission import Strips, Tiles
 from edgebuild.kernels.program import Operand, Program, Step
 
 SUM = Operand(source="accumulator", shape=(), dtype="float32")
@@ -81,6 +81,37 @@ def test_tiles_that_stand_out_of_the_image_count_whole():
     assert work.winograd(conv(), tiles)["products"] == pytest.approx(27 * 25 / 16)
 
 
+def slide(channels: int, stride: int = 1, dtype: str = "float32") -> specs.Depthwise2d:
+    side = 10 // stride
+    return specs.Depthwise2d(
+        input=(1, 10, 10, channels), output=(1, side, side, channels),
+        window=specs.Window(kernel=(3, 3), stride=(stride, stride), padding=(1, 1)),
+        dtype=dtype, epilogue=PLAIN,
+    )  # fmt: skip
+
+
+def test_a_tile_of_columns_loads_less_and_rows_are_read_again():
+    found = work.told(slide(8), Strips(columns=5, parts=1))
+    # three rows of seven columns, nine weights and the bias, for five results
+    assert found["loads"] == (3 * 7 + 9 + 1) / 5
+    ((again, within),) = found["again"]
+    assert again == 2 * 10 * 10 * 8 * 4
+    assert within == (3 * 10 + 10) * 8 * 4
+    ((again, _),) = work.told(slide(8, stride=2), Strips(columns=5, parts=1))["again"]
+    assert again == 10 * 10 * 8 * 4 / 2
+
+
+@pytest.mark.parametrize(("channels", "place"), [(512, 2048), (96, 128), (640, 640)])
+def test_parts_of_the_channels_share_lines_of_the_cache(channels: int, place: int):
+    ((_, within),) = work.told(slide(channels), Strips(columns=5, parts=4))["again"]
+    assert within == 3 * 10 * place
+
+
+def test_only_what_the_roofline_has_a_form_for_is_told():
+    assert work.told(slide(8, dtype="int8"), Strips(columns=5, parts=1)) == {}
+    assert work.told(slide(8), None) == {}
+
+
 def test_functions_of_bytes_are_bytes_work():
     step = Step(function="lookup", arguments=(0, 1), dtype="int8")
     table = Operand(source="constant", shape=(256,), dtype="int8")
@@ -100,6 +131,7 @@ def test_reductions_and_windows():
     assert (found["rows"], found["columns"], found["reads"]) == (2, 12, 600)
     last = specs.Reduce(function="sum", input=(4, 9), axes=(1,), dtype="float32", epilogue=PLAIN)
     assert work.facts(last)["columns"] == 1
+    assert (found["tail"], work.facts(last)["family"]) == ("pieces", "fold")
     pool = specs.Pool2d(
         function="average", input=(1, 6, 6, 8), output=(1, 3, 3, 8),
         window=specs.Window(kernel=(2, 2), stride=(2, 2)), dtype="float32", epilogue=PLAIN,

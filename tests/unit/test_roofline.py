@@ -12,6 +12,8 @@ from edgebuild.kernels import roofline_host
 from edgebuild.planning import roofline
 from tests.unit.bench_helpers import CPU, MACHINE
 
+NEAR = 100e9 * roofline.NEAR
+
 
 def call_s(footprint_bytes: float) -> float:
     return roofline.CALL_CYCLES / 2e9 + roofline.CODE_BYTES / MACHINE.bytes_per_s(footprint_bytes)
@@ -87,7 +89,9 @@ def test_weights_stream_from_where_the_whole_model_lies():
     near, _ = roofline.operator_time(row, MACHINE, 30_000)
     far, bound = roofline.operator_time(row, MACHINE, 10**7)
     assert bound == "memory"
-    assert far - call_s(10**7) == pytest.approx(20_000 / 10e9)
+    streamed = 20_000 / 10e9 - 20_000 / NEAR
+    waited = roofline.costs_of(row).far * streamed
+    assert far - call_s(10**7) == pytest.approx(20_000 / NEAR + waited)
     assert near < far
 
 
@@ -99,13 +103,61 @@ def test_activations_stream_from_where_they_lie():
 
 def test_activations_come_from_beyond_all_that_was_used_since():
     row = operator(bytes_moved=3000, activations=[[2000, 30_000], [1000, 10**7]])
-    assert roofline.traffic_s(row, MACHINE, 0) == pytest.approx(2000 / 100e9 + 1000 / 10e9)
+    near, far = roofline.traffic_s(row, MACHINE, 0)
+    assert near + far == pytest.approx(2000 / 100e9 + 1000 / 10e9)
+    assert near == pytest.approx(2000 / 100e9 + 1000 / NEAR)
 
 
 def test_weights_that_are_read_again_are_nearer_by_then():
     row = operator({"passes": 4}, bytes_moved=20_000, weights_read_bytes=20_000)
     far, near = 20_000 / 10e9, 20_000 / 100e9
-    assert roofline.traffic_s(row, MACHINE, 10**7) == pytest.approx(far + 3 * near)
+    assert sum(roofline.traffic_s(row, MACHINE, 10**7)) == pytest.approx(far + 3 * near)
+
+
+def test_rows_that_are_read_again_cost_where_the_first_cache_has_lost_them():
+    kept = operator({"again": [[1000, 30_000]]})
+    lost = operator({"again": [[1000, 10**7]]})
+    assert roofline.again_s(kept, MACHINE) == 0
+    assert roofline.again_s(lost, MACHINE) == pytest.approx(1000 / 10e9 - 1000 / 100e9)
+    one, _ = roofline.operator_time(kept, MACHINE, 0)
+    two, _ = roofline.operator_time(lost, MACHINE, 0)
+    again = roofline.again_s(lost, MACHINE) * roofline.AGAIN / 100
+    assert two - one == pytest.approx(again)
+
+
+def test_loads_may_take_longer_than_the_products_that_they_are_for():
+    work = {"rows": 10, "columns": 16, "products": 9}
+    few = roofline.counts(operator({**work, "loads": 1}), MACHINE)
+    many = roofline.counts(operator({**work, "loads": 20}), MACHINE)
+    assert few == roofline.counts(operator(work), MACHINE)
+    assert many.product == pytest.approx(20 * 20 * 32 / 100e9 * 2e9)
+    # a vector that is not aligned lies on two lines: each time if it is as long as a line
+    work["columns"] = 15
+    across = roofline.counts(operator({**work, "loads": 20}), MACHINE)
+    assert across.product == pytest.approx(1.5 * many.product)
+
+
+@pytest.mark.parametrize(
+    ("columns", "tail", "vectors"),
+    [(16, None, 2), (15, None, 2), (15, "pieces", 4), (8, "pieces", 1), (0, "pieces", 0),
+     (15, "twice", 2), (7, "twice", 2), (4, "twice", 1), (0, "twice", 0)],
+)  # fmt: skip
+def test_what_remains_of_a_row(columns, tail, vectors):
+    assert roofline.vectors_across(columns, 8, tail) == vectors
+
+
+def test_pieces_are_read_as_they_are_written():
+    row = operator({"rows": 2, "columns": 15, "reads": 30, "tail": "pieces"})
+    counts = roofline.counts(row, MACHINE)
+    assert (counts.result, counts.read) == (8, 8)
+
+
+def test_between_sizes_that_are_near_one_another_the_rate_changes_evenly():
+    sizes = ((1000.0, 8e9), (2000.0, 4e9), (1e6, 1e9))
+    limits = dataclasses.replace(MACHINE, bandwidth=sizes)
+    assert limits.bytes_per_s(1000) == 8e9
+    assert 1 / limits.bytes_per_s(1500) == pytest.approx((1 / 8e9 + 1 / 4e9) / 2)
+    assert [limits.bytes_per_s(size) for size in (2000, 2001, 1e7)] == [4e9, 1e9, 1e9]
 
 
 def test_the_faster_half_hides_only_in_part():

@@ -37,6 +37,19 @@ class Tiles:
     passes: int
 
 
+#: Memory that is a multiple of so many bytes apart takes the same places in a first cache of 64
+#: sets of lines of 64 bytes.
+SETS_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strips:
+    """How a depthwise convolution goes: tiles of ``columns`` outputs, the channels in ``parts``."""
+
+    columns: int
+    parts: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallCode:
     """How one call is made: its phases, where its constants lie, and its scratch memory.
@@ -49,7 +62,7 @@ class CallCode:
     constants_offset: int  # -1: none
     constants_bytes: int
     scratch_bytes: int
-    tiles: Tiles | None = None
+    tiles: Tiles | Strips | None = None
     input_bytes: int = 0
     output_bytes: int = 0
     digits: int = 0

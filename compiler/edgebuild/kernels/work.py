@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from math import prod
+from math import gcd, prod
 from typing import Any
 
 from edgebuild.kernels import specs
 from edgebuild.kernels.calls import Call, Lowered
-from edgebuild.kernels.emission import Tiles
+from edgebuild.kernels.emission import SETS_BYTES, Strips, Tiles
 from edgebuild.kernels.program import Program, Shape
 from edgebuild.kernels.specs import Spec
 from edgebuild.model.graph import DTYPES
@@ -22,7 +22,7 @@ def row(
     lowered: Lowered,
     call: Call,
     constants_bytes: int,
-    tiles: Tiles | None = None,
+    tiles: Tiles | Strips | None = None,
     reach: Mapping[str, int] | None = None,
     *,
     digits: int = 0,
@@ -42,8 +42,40 @@ def row(
         "weights_read_bytes": weights,
         **far,
         "work": facts(call.spec)
-        | (winograd(call.spec, tiles) if tiles else {})
+        | told(call.spec, tiles)
         | (by_digits(call.spec, digits) if digits else {}),
+    }
+
+
+def told(spec: Spec, tiles: Tiles | Strips | None) -> dict[str, Any]:
+    """What only the kernel knows."""
+    match tiles:
+        case Tiles():
+            return winograd(spec, tiles)
+        case Strips() if isinstance(spec, specs.Depthwise2d) and spec.dtype == "float32":
+            return strips(spec, tiles)
+    return {}
+
+
+def strips(spec: specs.Depthwise2d, cut: Strips) -> dict[str, Any]:
+    """Vectors that are loaded for each vector of results, and what is loaded from farther away.
+
+    A column of the window is loaded once for all outputs of a tile above which it lies, a weight
+    once for a tile. Rows that several rows of windows need are read again for each; what is used
+    in between are the rows of a window. Where the channels are cut into parts, lines that are a
+    multiple of SETS_BYTES apart take the same places in the first cache.
+    """
+    (high, wide), (down, right) = spec.window.kernel, spec.window.stride
+    loads = high * ((cut.columns - 1) * right + wide) + high * wide + 1
+    item = DTYPES[spec.dtype].itemsize
+    place = spec.input[3] * item
+    if cut.parts > 1:
+        place = min(place, max(place // cut.parts, gcd(place, SETS_BYTES)))
+    rows = high * spec.input[2] + (spec.output[2] if cut.parts == 1 else 0)
+    return {
+        "tail": "twice",
+        "loads": loads / cut.columns,
+        "again": [[max(0, high - down) * prod(spec.input) * item / down, rows * place]],
     }
 
 
@@ -95,8 +127,17 @@ def facts(spec: Spec) -> dict[str, Any]:
         "reads": reads,
         "runs": runs,
         "functions": dict(sorted(Counter(step.function for step in steps).items())),
+        **_apart(spec),
         "arithmetic": "int8" if _dtype(spec) in ("int8", "uint8") else "float32",
     }
+
+
+def _apart(spec: Spec) -> dict[str, str]:
+    """The family, where kernels of one kind work in two ways; how what remains of a row is done."""
+    if isinstance(spec, specs.Reduce) and len(spec.input) - 1 in spec.axes:
+        return {"family": "fold"}  # across a vector
+    pieces = (specs.Reduce, specs.Elementwise, specs.Softmax, specs.LayerNorm, specs.Pool2d)
+    return {"tail": "pieces"} if isinstance(spec, pieces) else {}
 
 
 def _program(spec: Spec) -> Program:

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Roofline: how long each operator takes, from its counts and what the machine can do.
 
-An operator takes as long as the slower of its arithmetic and its traffic, plus a share of the
-faster, because only part of the one hides behind the other (how much is the family's), plus what a
-call costs: some cycles, and its code, which nothing fetches ahead.
+An operator takes as long as its arithmetic, or as the caches near the core take to give it its
+data if that is longer, plus what it waits for data that are farther away, plus what a call costs:
+some cycles, and its code, which nothing fetches ahead.
 
 Arithmetic, in cycles, is the sum of
 
-* multiply-adds, in whole vectors and whole groups of four int8 products, at the core's peak,
-  times what the family's kernels take in place of one cycle at the peak;
+* multiply-adds, in whole vectors and whole groups of four int8 products, at the core's peak, or
+  the loads that they need where those take longer, times what the family's kernels take in place
+  of one cycle at the peak;
 * what each vector of results costs to start, to store and to have each of its scalar functions
   computed (an activation, a requantisation, a residual);
 * what each vector of inputs costs to load and rearrange;
@@ -16,7 +17,9 @@ Arithmetic, in cycles, is the sum of
 
 Traffic runs at the bandwidth of the innermost cache that holds the data. Weights are read once
 in an inference, so that is the cache that holds the whole model's; activations come from the one
-that holds all that was used since they were.
+that holds all that was used since they were. What a core with work in hand does not wait for is
+a second cache; the rest of the traffic counts ``far`` times, which tells how regularly a family's
+kernels read.
 
 The costs are in cycles for each vector, of a core with two units for vectors; they belong to the
 kernels more than to that core. They are fitted by ``benchmarks/calibrate.py`` to networks drawn at
@@ -49,51 +52,53 @@ class Costs(NamedTuple):
     result: float
     read: float
     run: float
-    hidden: float = 0.75  # of the faster of arithmetic and traffic, what hides behind the slower
+    far: float = 1.0  # waited for each cycle of streaming from beyond the near caches
+    hidden: float = 0.75  # of the faster of arithmetic and near caches, what hides behind the other
 
 
 COSTS: Mapping[tuple[str, str], Costs] = {
-    ("conv2d", "float32"): Costs(1.03, 0.27, 0.45, 0.00, 1.00),
-    ("conv2d", "int8"): Costs(0.99, 2.48, 2.76, 0.00, 1.00),
-    ("copy", "float32"): Costs(0.00, 0.00, 0.00, 0.84, 0.00),
-    ("dense", "float32"): Costs(1.02, 0.07, 0.28, 0.00, 1.00),
-    ("dense", "int8"): Costs(0.97, 1.38, 2.71, 0.00, 0.75),
-    ("depthwise2d", "float32"): Costs(0.77, 0.00, 0.00, 0.00, 0.00),
-    ("depthwise2d", "int8"): Costs(3.01, 0.92, 3.29, 0.00, 1.00),
-    ("elementwise", "float32"): Costs(0.00, 0.00, 0.00, 0.00, 0.00),
-    ("elementwise", "int8"): Costs(0.00, 1.39, 6.44, 8.35, 0.50),
-    ("gather", "float32"): Costs(0.00, 0.00, 0.00, 0.00, 0.00),
-    ("layer_norm", "float32"): Costs(0.00, 5.08, 0.00, 6.81, 0.75),
-    ("matmul", "float32"): Costs(1.10, 0.00, 0.46, 128.49, 1.00),
-    ("pool2d", "float32"): Costs(0.00, 0.00, 2.07, 0.00, 0.50),
-    ("reduce", "float32"): Costs(0.00, 0.00, 0.63, 5.79, 0.00),
-    ("reduce", "int8"): Costs(0.00, 0.00, 3.43, 30.58, 1.00),
-    ("softmax", "float32"): Costs(0.00, 12.89, 0.00, 17.60, 1.00),
-    ("softmax", "int8"): Costs(0.00, 25.30, 0.00, 64.04, 1.00),
-    ("winograd", "float32"): Costs(1.13, 0.32, 0.75, 0.00, 0.75),
+    ("conv2d", "float32"): Costs(0.99, 0.34, 0.00, 4.51, 2.30, 0.75),
+    ("conv2d", "int8"): Costs(1.00, 2.14, 2.59, 0.69, 1.59, 1.00),
+    ("copy", "float32"): Costs(0.00, 0.00, 0.73, 0.70, 2.08, 0.50),
+    ("dense", "float32"): Costs(0.98, 0.98, 0.37, 8.86, 1.10, 1.00),
+    ("dense", "int8"): Costs(1.00, 1.09, 2.93, 6.51, 1.22, 1.00),
+    ("depthwise2d", "float32"): Costs(0.90, 0.00, 0.00, 0.00, 1.75, 0.75),
+    ("depthwise2d", "int8"): Costs(2.68, 0.76, 2.96, 2.89, 2.61, 1.00),
+    ("elementwise", "float32"): Costs(0.00, 0.10, 0.10, 0.00, 1.27, 0.50),
+    ("elementwise", "int8"): Costs(0.00, 2.32, 9.28, 0.00, 0.00, 0.00),
+    ("fold", "float32"): Costs(0.00, 4.12, 0.60, 4.12, 1.60, 1.00),
+    ("gather", "float32"): Costs(0.00, 0.00, 0.00, 0.00, 0.00, 0.00),
+    ("layer_norm", "float32"): Costs(0.00, 2.22, 2.22, 10.33, 1.37, 1.00),
+    ("matmul", "float32"): Costs(0.90, 1.02, 0.65, 5.11, 2.48, 0.00),
+    ("pool2d", "float32"): Costs(0.00, 0.00, 1.60, 0.00, 0.59, 0.75),
+    ("reduce", "float32"): Costs(0.00, 0.00, 1.59, 0.00, 0.60, 0.75),
+    ("reduce", "int8"): Costs(0.00, 0.00, 2.19, 0.00, 0.30, 0.25),
+    ("softmax", "float32"): Costs(0.00, 5.65, 5.65, 18.08, 0.37, 0.50),
+    ("softmax", "int8"): Costs(0.00, 12.87, 51.47, 37.82, 0.40, 1.00),
+    ("winograd", "float32"): Costs(0.99, 0.00, 0.81, 0.26, 1.34, 0.75),
 }
 OTHER_COSTS = Costs(1.0, 4.0, 2.0, 0.0)
 
 FUNCTIONS: Mapping[str, float] = {
-    "abs": 0.1,
-    "add": 0.0,
+    "abs": 0.0,
+    "add": 0.1,
     "add_int8": 4.2,
-    "clamp": 0.9,
-    "div": 0.0,
-    "erf": 8.7,
-    "exp": 10.3,
-    "floor": 0.9,
-    "log": 19.1,
-    "logistic": 16.3,
-    "lookup": 2.2,
-    "mul": 0.1,
-    "mul_int8": 1.4,
-    "number": 0.3,
+    "clamp": 0.0,
+    "div": 0.4,
+    "erf": 7.5,
+    "exp": 9.7,
+    "floor": 1.3,
+    "log": 17.3,
+    "logistic": 15.1,
+    "lookup": 2.4,
+    "mul": 0.3,
+    "mul_int8": 2.3,
+    "number": 0.0,
     "requantise": 0.0,
-    "requantise_real": 1.4,
-    "sqrt": 0.9,
-    "sub": 0.1,
-    "tanh": 8.1,
+    "requantise_real": 1.1,
+    "sqrt": 1.4,
+    "sub": 0.0,
+    "tanh": 6.6,
 }
 OTHER_FUNCTION = 2.0
 
@@ -101,11 +106,21 @@ OTHER_FUNCTION = 2.0
 # fewer units does beside multiplying takes longer in proportion.
 PACE = 2.0
 
-CALL_CYCLES = 63  # prologue, loop set-up and the branches that a new kernel mispredicts
+LINE_BYTES = 64
+
+# Caches that give a third of what the first one does, or more, are near: the core has enough in
+# hand to go on while they answer.
+NEAR = 1 / 3
+
+CALL_CYCLES = 46  # prologue, loop set-up and the branches that a new kernel mispredicts
 
 # Code is read once in an inference, as weights are, and from as far; but nothing fetches ahead. So
 # a call takes as long as so many bytes of data.
-CODE_BYTES = 0
+CODE_BYTES = 831
+
+# What is read again comes in short streams, one for each row of a window, which nothing fetches
+# ahead: per cent of the time that as much takes in one stream.
+AGAIN = 289
 
 # What a profile does not say: registers per cycle that stream from the first and second cache.
 L1_REGISTERS_PER_CYCLE = 1.5
@@ -127,11 +142,19 @@ class Machine:
     bandwidth: tuple[tuple[float, float], ...]
 
     def bytes_per_s(self, working_set_bytes: float) -> float:
-        """What streams when so many bytes are in use."""
+        """What streams when so many bytes are in use.
+
+        Between two sizes that were measured near one another, seconds for a byte change evenly.
+        """
+        below = self.bandwidth[0]
         for size, rate in self.bandwidth:
             if working_set_bytes <= size:
-                return rate
-        return self.bandwidth[-1][1]
+                if not below[0] < working_set_bytes < size <= 2 * below[0]:
+                    return rate
+                part = (working_set_bytes - below[0]) / (size - below[0])
+                return 1 / ((1 - part) / below[1] + part / rate)
+            below = size, rate
+        return below[1]
 
 
 def machine(cpu: Cpu, memory_bytes_per_s: float) -> Machine:
@@ -179,10 +202,13 @@ def operator_time(
     """Seconds that one operator takes on one core, and what bounds it."""
     call = CALL_CYCLES / limits.clock_hz + CODE_BYTES / limits.bytes_per_s(footprint_bytes)
     compute = compute_s(operator, limits)
-    traffic = traffic_s(operator, limits, footprint_bytes)
-    hidden = costs_of(operator).hidden * min(compute, traffic)
-    bounds = {"compute": compute, "memory": traffic, "call": call}
-    return compute + traffic - hidden + call, max(bounds, key=lambda name: bounds[name])
+    near, far = traffic_s(operator, limits, footprint_bytes)
+    costs = costs_of(operator)
+    waited = costs.far * far + (1 - costs.hidden) * min(compute, near)
+    waited += AGAIN / 100 * again_s(operator, limits)
+    bounds = {"compute": compute, "memory": near + far, "call": call}
+    seconds = max(compute, near) + waited + call
+    return seconds, max(bounds, key=lambda name: bounds[name])
 
 
 def at_best(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
@@ -192,7 +218,7 @@ def at_best(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float
     if "family" in work:  # fewer than the operator's definition says
         products = work["rows"] * work["columns"] * work["products"]
     ideal = products / limits.macs_per_s[arithmetic(operator)]
-    return float(max(ideal, traffic_s(operator, limits, footprint_bytes)))
+    return float(max(ideal, sum(traffic_s(operator, limits, footprint_bytes))))
 
 
 def family(operator: Mapping[str, Any]) -> tuple[str, str]:
@@ -223,36 +249,71 @@ def compute_s(operator: Mapping[str, Any], limits: Machine) -> float:
 
 
 def counts(operator: Mapping[str, Any], limits: Machine) -> Counts:
-    """How many units of each cost an operator has.
-
-    What remains of a row takes a vector, as the whole of one would.
-    """
+    """How many units of each cost an operator has."""
     work, kind = operator["work"], arithmetic(operator)
-    across = ceil(work["columns"] / limits.lanes)
+    across = vectors_across(work["columns"], limits.lanes, work.get("tail"))
     vectors = work["rows"] * across
+    width = work["columns"] / across if work.get("tail") == "pieces" and across else limits.lanes
     group = 4 if kind == "int8" and work["stretch"] > 1 else 1
     stretch = max(1, work["stretch"])
     products = work["products"] / stretch * ceil(stretch / group) * group
-    summed = vectors * limits.lanes * products
+    summed = vectors * limits.lanes * products / limits.macs_per_s[kind]
+    loaded = work.get("loads", 0) * vectors * _load_s(work["columns"], limits)
     return Counts(
-        product=summed * limits.clock_hz / limits.macs_per_s[kind],
+        product=max(summed, loaded) * limits.clock_hz,
         result=vectors,
-        read=work["reads"] / limits.lanes / (4 if kind == "int8" else 1),
+        read=work["reads"] / width / (4 if kind == "int8" else 1),
         run=work["runs"] * (across if work["products"] else 1),
     )
 
 
-def traffic_s(operator: Mapping[str, Any], limits: Machine, footprint_bytes: float) -> float:
-    """Seconds of moving bytes."""
-    weights = _weights_read(operator)
-    near = operator["bytes_moved"] - weights
-    activations = operator.get("activations", [[near, near]])
-    again = operator["work"].get("passes", 1) - 1
-    return float(
-        weights / limits.bytes_per_s(footprint_bytes)
-        + again * weights / limits.bytes_per_s(weights)
-        + sum(moved / limits.bytes_per_s(used) for moved, used in activations)
+def vectors_across(columns: int, lanes: int, tail: str | None) -> int:
+    """Vectors that a row takes: what remains of it takes one, as the whole of one would.
+
+    Unless ``tail`` says that it is done in "pieces", powers of two; or "twice" in part, by vectors
+    that are no wider than the row.
+    """
+    if tail == "twice":
+        lanes = min(lanes, 1 << max(0, columns.bit_length() - 1))
+    whole, rest = divmod(columns, lanes)
+    return whole + (rest.bit_count() if tail == "pieces" else rest > 0)
+
+
+def _load_s(columns: int, limits: Machine) -> float:
+    """Seconds to load a vector from the first cache, on average over a row of ``columns``.
+
+    One that is not aligned lies on two lines more often than not.
+    """
+    vector_bytes = 4 * limits.lanes
+    aligned = 4 * columns % vector_bytes == 0
+    lines = 1 if aligned else 1 + vector_bytes / LINE_BYTES
+    return lines * vector_bytes / limits.bytes_per_s(0)
+
+
+def traffic_s(
+    operator: Mapping[str, Any], limits: Machine, footprint_bytes: float
+) -> tuple[float, float]:
+    """Seconds of moving bytes: what near caches would take for all, and what others take longer."""
+    weights, work = _weights_read(operator), operator["work"]
+    activations = operator["bytes_moved"] - weights
+    moved = [
+        (weights, footprint_bytes),
+        ((work.get("passes", 1) - 1) * weights, weights),
+        *operator.get("activations", [[activations, activations]]),
+    ]
+    near = limits.bytes_per_s(0) * NEAR
+    rates = [(size, limits.bytes_per_s(used)) for size, used in moved]
+    return (
+        float(sum(size / max(rate, near) for size, rate in rates)),
+        float(sum(size / rate - size / near for size, rate in rates if rate < near)),
     )
+
+
+def again_s(operator: Mapping[str, Any], limits: Machine) -> float:
+    """Seconds of streaming what is read again and is no longer in the first cache."""
+    first = limits.bytes_per_s(0)
+    again = operator["work"].get("again", [])
+    return float(sum(size * (1 / limits.bytes_per_s(used) - 1 / first) for size, used in again))
 
 
 def _weights_read(operator: Mapping[str, Any]) -> int:

@@ -16,6 +16,7 @@ from math import gcd, prod
 import numpy as np
 from tvm import tirx
 
+from edgebuild.kernels.emission import SETS_BYTES, Strips
 from edgebuild.kernels.specs import Depthwise2d
 from edgebuild.kernels.tir import depthwise_quads
 from edgebuild.kernels.tir.constants import Array, Constants
@@ -36,9 +37,6 @@ from edgebuild.kernels.tir.frame import Build, Frame, along, divided, even, stor
 from edgebuild.kernels.tir.isa import Isa
 from edgebuild.kernels.tir.products import stored_as
 from edgebuild.kernels.tir.scalars import Point, Programs
-
-#: Neighbouring bytes that fill one way of a first cache: 64 lines of 64 bytes.
-SETS_BYTES = 4096
 
 
 class Weights:
@@ -71,6 +69,7 @@ def depthwise(spec: Depthwise2d, kernel: Build) -> None:
     pieces = 1 if behind else parts(spec, kernel.isa)
     frame = kernel.frame(1 if behind else count * pieces)
     rows = Rows(spec, frame, weights, spec.output[3] // pieces)
+    kernel.tiles = Strips(columns=rows.columns, parts=pieces)
     with ExitStack() as stack:
         line = stack.enter_context(frame.each_task())
         if behind:
@@ -133,6 +132,16 @@ class Rows:
         item = 1 if spec.dtype == "int8" else 4
         self.kept = frame.kernel.scratch(self.ring * self.width * item) // item
 
+    @property
+    def columns(self) -> int:
+        """Neighbouring outputs of a tile."""
+        if taps(self.spec) > WRITTEN_OUT:
+            return 1
+        most = 8 if self.frame.isa.registers >= 32 else 4
+        if self.lanes > self.frame.isa.lanes:
+            most = min(most, 4)
+        return even(self.spec.output[2], most)
+
     def keep(self, y: Index, base: Index) -> None:
         """Copy row ``y`` of the image at ``base``, which is written over next."""
         w, frame, dtype = self.frame.w, self.frame, self.spec.dtype
@@ -151,14 +160,8 @@ class Rows:
     def emit(self, number: Index, y: Index, base: Index, part: Index) -> None:
         """Row ``y`` of the image that begins at element ``base``, a part of the channels."""
         spec, w = self.spec, self.frame.w
-        ow = spec.output[2]
-        columns = max(1, min(ow, 8 if self.frame.isa.registers >= 32 else 4))
-        if self.lanes > self.frame.isa.lanes:
-            columns = min(columns, 4)
-        columns = even(ow, columns)
-        first, last = inside_columns(spec)
-        if taps(spec) > WRITTEN_OUT:
-            columns, first, last = 1, 0, ow
+        ow, columns = spec.output[2], self.columns
+        first, last = (0, ow) if taps(spec) > WRITTEN_OUT else inside_columns(spec)
         top = w.let_index(y * spec.window.stride[0] - self.padding[0])
         row = w.let_index(number * spec.output[1] + y)
         self._where = (number, y, top, row, base)

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from tvm import tirx
 
-from edgebuild.kernels.emission import Tiles
+from edgebuild.kernels.emission import Strips, Tiles
 from edgebuild.kernels.program import Program
 from edgebuild.kernels.specs import Conv2d, Depthwise2d, Spec
 from edgebuild.kernels.tir.constants import ALIGNMENT, Array, Block
@@ -52,7 +52,7 @@ class Kernel:
     scratch_bytes: int
     constants_bytes: int
     pack: Callable[[Sequence[Array]], bytes]
-    tiles: Tiles | None = None
+    tiles: Tiles | Strips | None = None
     digits: int = 0  # products of bytes for each of floats
 
 
@@ -106,7 +106,7 @@ class Build:
         self.over, self.free_bytes = over, free_bytes
         self.block, self.phases = Block(), list[Phase]()
         self.scratch_bytes = 0
-        self.tiles: Tiles | None = None  # of Winograd's form, where that was chosen
+        self.tiles: Tiles | Strips | None = None  # what the roofline has to know
         self.digits = 0
 
     def scratch(self, size_bytes: int) -> int:
