@@ -3,8 +3,8 @@
 
 Two prices are paid (benchmarks/README.md has them measured). Helpers sleep between inferences, and
 waking them costs the caller about 8 µs: a model is split only if that saves several times as
-much. Once awake they take a part within half a microsecond; but where other programs want the
-cores, each part may have to wait for one, so that parts are kept long. The times are the
+much. Once awake they take a part within half a microsecond, so that parts may be short; where other
+programs want the cores, the caller notices and does without (threads.c). The times are the
 roofline's, so that the same model and profile give the same code.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 from edgebuild.model.profile import Cpu
 from edgebuild.planning import roofline
 
-LEAST_PART_S = 10e-6
+LEAST_PART_S = 4e-6
 LEAST_SAVING_S = 50e-6  # of one inference
 
 # A profile says the memory's bandwidth, its processor does not; this decides little here.
