@@ -16,6 +16,7 @@ from edgebuild.errors import EdgebuildError
 from edgebuild.host import mirrors
 from edgebuild.kernels import armtags, bundle, check, cputarget, disassembly, metal, naming
 from edgebuild.model.profile import Cache, Cpu
+from tests import models_build
 from tests.flow import test_kernels_extremes as extremes
 from tests.flow.test_kernels_check import MODELS, made
 from tests.tools.one_operator import Case
@@ -140,6 +141,50 @@ def test_windows_on_helium(
 ) -> None:
     model = tmp_path / "windows.tflite"
     model.write_bytes(windows(Case(), channels, groups, **options))
+    checked(model, "cortex-m55", tmp_path / "out")
+
+
+def channels_apart(case: Case, channels: int, kernel: tuple[int, int], **options: int) -> bytes:
+    """A depthwise convolution of 9x8 positions with random weights."""
+    random = np.random.default_rng(channels)
+    x = case.int8((2, 9, 8, channels), 0.5, 7)
+    values = random.integers(-128, 128, (1, *kernel, channels)).astype(np.int8)
+    w = case.constant(values, scale=[0.5], zero_point=[0])
+    b = case.constant(random.integers(-999, 999, channels).astype(np.int32), scale=[0.25],
+                      zero_point=[0])  # fmt: skip
+    stride, apart, valid = options["stride"], options["dilation"], options["valid"]
+    size = [
+        -(-(n - (k - 1) * apart * valid) // stride) for n, k in zip((9, 8), kernel, strict=True)
+    ]
+    return case.file(
+        "DEPTHWISE_CONV_2D", [x, w, b], case.out((2, *size, channels), 64.0, -3), version=3,
+        options="DepthwiseConv2DOptions", Padding=valid, StrideW=stride, StrideH=stride,
+        DepthMultiplier=1, DilationWFactor=apart, DilationHFactor=apart,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel", "options"),
+    [
+        (16, (3, 3), {"stride": 1, "dilation": 1, "valid": 0}),
+        (37, (3, 3), {"stride": 2, "dilation": 1, "valid": 0}),
+        (5, (3, 3), {"stride": 1, "dilation": 2, "valid": 0}),
+        (30, (5, 5), {"stride": 1, "dilation": 1, "valid": 0}),
+        (11, (2, 6), {"stride": 1, "dilation": 1, "valid": 1}),
+    ],
+)
+def test_channels_apart_on_helium(
+    channels: int, kernel: tuple[int, int], options: dict[str, int], tmp_path: Path
+) -> None:
+    model = tmp_path / "windows.tflite"
+    model.write_bytes(channels_apart(Case(), channels, kernel, **options))
+    checked(model, "cortex-m55", tmp_path / "out")
+
+
+def test_windows_of_all_kinds_and_in_place_on_helium(tmp_path: Path) -> None:
+    net = models_build.mobilenet_v3(64, 0.5, 10)
+    model = tmp_path / "net.tflite"
+    model.write_bytes(models_build.to_tflite(net, int8=True))
     checked(model, "cortex-m55", tmp_path / "out")
 
 

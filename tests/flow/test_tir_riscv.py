@@ -22,7 +22,9 @@ from edgebuild.model.profile import Cache
 from tests.flow import emulated
 from tests.unit import tir_helpers as h
 from tests.unit.test_tir_contraction import _WINDOWS, conv, dense
+from tests.unit.test_tir_families import depthwise
 from tests.unit.test_tir_integers import arguments
+from tests.unit.test_tir_planes import WINDOWS
 
 pytestmark = [
     pytest.mark.slow,
@@ -80,6 +82,19 @@ def test_lines_in_double(
     store: Store, lock: Lock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many = squares(rounding.LINE)
+    given = [arguments(spec, n) for n, spec in enumerate(many)]
+    monkeypatch.setattr(h, "random_arguments", lambda _spec, number: given[number])
+    emulated.check(tmp_path, many, h.RV64, emulator(store, lock, "rv64"))
+
+
+def test_planes_of_depthwise_windows(
+    store: Store, lock: Lock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many: list[specs.Spec] = []
+    for case in WINDOWS:
+        spec = depthwise(*case, "int8", 2)
+        many += [spec, dataclasses.replace(spec, epilogue=h.requantised(
+            spec.output, zero=-128, known=rounding.FLOOR))]  # fmt: skip
     given = [arguments(spec, n) for n, spec in enumerate(many)]
     monkeypatch.setattr(h, "random_arguments", lambda _spec, number: given[number])
     emulated.check(tmp_path, many, h.RV64, emulator(store, lock, "rv64"))

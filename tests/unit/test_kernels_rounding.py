@@ -41,6 +41,19 @@ def nearest_single(exact: Fraction) -> np.float32:
 
 
 @settings(max_examples=60, deadline=None)
+@given(multiplier=ODD, shift=SHIFTS, zero=st.integers(-128, 127), lo=st.integers(0, 9))
+def test_rounding_down_equals_the_reference_at_all_steps(multiplier, shift, zero, lo):
+    found = rounding.floor_starts(multiplier, shift, lo, 255)
+    assert found is not None
+    slope, start = multiplier * 2.0 ** (shift - 31), float(found[0]) + zero
+    near = (np.arange(-3, 257)[:, None] / slope + np.arange(-3, 4)).astype(np.int64).reshape(-1)
+    want = np.clip(multiply(near, multiplier, shift), lo, 255) + zero
+    exact = (Fraction(int(x)) * Fraction(slope) + Fraction(start) for x in near)
+    got = np.floor([float(number) for number in exact])  # rounded once, as a fused sum
+    assert np.array_equal(np.clip(got, lo + zero, 255 + zero), want)
+
+
+@settings(max_examples=60, deadline=None)
 @given(multiplier=ODD, shift=SHIFTS, limits=LIMITS, seed=st.integers(0, 2**32))
 def test_line_equals_the_reference_around_and_between_all_steps(multiplier, shift, limits, seed):
     found = rounding.line(multiplier, shift, *limits)
@@ -124,6 +137,10 @@ def test_what_cannot_be_proved_is_not_claimed():
     assert rounding.known([], [], -128, 127) == rounding.NOTHING
     assert rounding.known([q31], [-20], -128, 127) == rounding.RIGHT
     assert rounding.known([q31 + 12345, q31 + 1], [-3, -9], -128, 127) == rounding.LINE
+    assert rounding.known([q31 + 12345, q31 + 1], [-3, -9], 0, 255) == rounding.FLOOR
+    assert rounding.floor_starts([q31 + 1], [-3], -1, 255) is None
+    assert rounding.floor_starts([q31 + 1], [-3], 9, 9) is None
+    assert rounding.floor_starts([q31 + 1], [-20], 0, 255) is None
     assert rounding.known([q31 + 12345, q31], [-3, -9], -128, 127) == rounding.RIGHT
     assert rounding.known_real([0.7], -128, 127) == rounding.NOTHING
     assert rounding.known_real([2.0**-17], -128, 127) == rounding.RIGHT

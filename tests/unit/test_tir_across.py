@@ -91,3 +91,38 @@ def test_the_call_convention_follows_the_registers():
     assert cputarget.triple(NEITHER).llvm.endswith("eabi")
     assert cputarget.triple(NEITHER).zig == "thumb-freestanding-eabi"
     assert cputarget.triple(helpers.M4).zig == "thumb-freestanding-eabihf"
+
+
+def depthwise(size, channels, kernel=(3, 3), stride=(1, 1)):
+    padding = (kernel[0] // 2, kernel[1] // 2)
+    out = (1, *(-(-n // s) for n, s in zip(size, stride, strict=True)), channels)
+    window = specs.Window(kernel=kernel, stride=stride, padding=padding)
+    return specs.Depthwise2d(
+        input=(1, *size, channels), output=out, window=window, dtype="int8", input_zero=-5,
+        epilogue=helpers.requantised(out, known=1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [depthwise((9, 8), 16), depthwise((9, 8), 37), depthwise((8, 9), 11, (5, 5)),
+     depthwise((9, 9), 4, stride=(2, 2))],
+)  # fmt: skip
+def test_depthwise_rows_are_words_of_one_channel(spec):
+    kernel, assembly, compiled = code(spec, M55)
+    assert "vst43.8" in assembly
+    assert "vmlav.s8" in assembly or "vmlava.s8" in assembly
+    assert not disassembly.foreign(compiled, M55.arch, disassembly.features(M55))
+    rows = -(-spec.window.kernel[0] // 4)
+    assert kernel.scratch_bytes <= rows * 64 * (spec.input[2] + 8)
+
+
+def test_words_of_one_channel_take_no_memory_that_others_would_not():
+    spec = depthwise((9, 8), 16)
+    _, without, _ = code(spec, M55, free_bytes=100)
+    assert "vst43.8" not in without
+    over, within, _ = code(depthwise((9, 8), 64), M55, free_bytes=0, over="input")
+    assert "vst43.8" in within
+    assert over.scratch_bytes <= 2 * 8 * 64
+    _, multiplied, _ = code(dataclasses.replace(spec, input=(1, 9, 8, 8)), M55)
+    assert "vst43.8" not in multiplied

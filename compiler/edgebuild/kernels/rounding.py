@@ -31,8 +31,9 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 #: What a requantisation may say of its constants: nothing; every shift is to the right, at least
-#: by one (a real scale: below 1/2); and besides, lines are found for every channel.
-NOTHING, RIGHT, LINE = 0, 1, 2
+#: by one (a real scale: below 1/2); besides, lines are found for every channel; and these need not
+#: look at the sign, as nothing below 0 counts.
+NOTHING, RIGHT, LINE, FLOOR = 0, 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,9 @@ def known(multiplier: Any, shift: Any, lo: int, hi: int) -> int:
     if not is_right(multiplier, shift):
         return NOTHING
     found = line(multiplier, shift, lo, hi), double_line(multiplier, shift, lo, hi)
-    return RIGHT if None in found else LINE
+    if None in found:
+        return RIGHT
+    return LINE if floor_starts(multiplier, shift, lo, hi) is None else FLOOR
 
 
 def is_right(multiplier: Any, shift: Any) -> bool:
@@ -113,6 +116,33 @@ def double_line(multiplier: Any, shift: Any, lo: int, hi: int) -> DoubleLine | N
 
     proved = bool(((at(first) >= values) & (at(first - 1) < values)).all())
     return DoubleLine(slope=slope, half=half) if proved else None
+
+
+#: How far a start is from being wrong, at least. The roundings of a double, with a zero of 8 bits
+#: added and results below 512, come to less than 2**-43.
+_MARGIN = 2.0**-40
+
+
+def floor_starts(multiplier: Any, shift: Any, lo: int, hi: int) -> Doubles | None:
+    """Per channel a start such that floor(x * slope + start) steps where it should, for lo >= 0.
+
+    A step wants the start in an interval; where all of them overlap the middle is taken, so that
+    whole numbers may be added to it.
+    """
+    multiplier, shift = _whole(multiplier), _whole(shift)
+    if lo < 0 or lo >= hi or shift.size == 0 or shift.max() >= 0:
+        return None
+    if not _usable(multiplier * 2.0 ** (shift - 31)):
+        return None
+    values = np.arange(lo + 1, hi + 1)
+    first = steps(multiplier[:, None], shift[:, None], values)
+    scale = np.int64(1) << (32 - shift)
+    due = values * scale[:, None]
+    least = (due - 2 * first * multiplier[:, None]).max(axis=1)
+    most = (due - 2 * (first - 1) * multiplier[:, None]).min(axis=1)
+    if ((most - least) < 2 * _MARGIN * scale).any():
+        return None
+    return np.asarray((least + most) / 2 / scale)
 
 
 def line_of_real(scale: Any, lo: int, hi: int) -> Line | None:

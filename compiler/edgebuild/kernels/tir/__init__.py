@@ -16,6 +16,7 @@ from edgebuild.kernels import specs
 from edgebuild.kernels.tir import (
     conv2d,
     depthwise,
+    depthwise_planes,
     elementwise,
     isa,
     matmul,
@@ -80,7 +81,8 @@ def rewrites(spec: specs.Spec, cpu: Cpu) -> bool:
     """
     core = isa.of(cpu)
     if isinstance(spec, specs.Depthwise2d):
-        return core.tight and depthwise.follows(spec)
+        able = core.tight or depthwise_planes.rewrites(spec, core)
+        return able and depthwise.follows(spec)
     if not isinstance(spec, specs.Conv2d | specs.Dense):
         return False
     if isinstance(spec, specs.Dense) and words.suits(core, spec.dtype, spec.m, spec.k):

@@ -104,7 +104,7 @@ class _Tile:
                 left, first = frame.inputs["input"], self._place(frame, at)
             whole = self.cut.blocks - (1 if self.cut.tail else 0)
             if whole:
-                with frame.w.loop(0, _hidden(frame, whole), "b") as block:
+                with frame.w.loop(0, hidden(frame, whole), "b") as block:
                     self._block(frame, left, first, at, (group, block), CHANNELS)
             if self.cut.tail:
                 rest = self.cut.channels - whole * CHANNELS
@@ -134,7 +134,7 @@ class _Tile:
                 for lane, each in enumerate(sums):
                     place = words + ((begin + step) * CHANNELS + lane) * WORDS
                     b = bits(frame.constants.load(place, "int32", WORDS), "int8", BYTES)
-                    each.set(0, _products(each.get(0), a, w.let(b, "b")))
+                    each.set(0, dot(each.get(0), a, w.let(b, "b")))
         total = w.let(shuffle([each.get(0) for each in sums], range(CHANNELS)))
         if self.weights.start_at is not None:
             start = self.weights.start_at + group * self.cut.padded + block * CHANNELS
@@ -148,7 +148,7 @@ class _Tile:
             yield 0, self.steps
             return
         turn = next((turn for turn in TURNS if self.steps % turn == 0), TURNS[0])
-        count, rest = _hidden(frame, self.steps // turn), self.steps % turn
+        count, rest = hidden(frame, self.steps // turn), self.steps % turn
         with frame.w.loop(0, count, "s") as s:
             yield frame.w.let(s * turn), turn
         if rest:
@@ -175,7 +175,7 @@ class _Tile:
             done += size
 
 
-def _hidden(frame: Frame, count: int) -> Expr:
+def hidden(frame: Frame, count: int) -> Expr:
     """``count``, but all that LLVM knows is that it is no less: no task's number is negative.
 
     It would write all turns of a loop out, and what lies 128 bytes or more from a pointer costs it
@@ -184,7 +184,7 @@ def _hidden(frame: Frame, count: int) -> Expr:
     return frame.w.let(tirx.Max(const(0, "int64") - frame.begin, const(count, "int64")))
 
 
-def _products(total: Expr, a: Expr, b: Expr) -> Expr:
+def dot(total: Expr, a: Expr, b: Expr) -> Expr:
     """total + the sum of a * b."""
     signed_sum = [const(0, "int32")] * 3  # not unsigned, not subtracted, not crosswise
     return llvm("int32", 1, "llvm.arm.mve.vmldava", *signed_sum, total, a, b)

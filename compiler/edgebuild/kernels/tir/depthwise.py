@@ -18,7 +18,7 @@ from tvm import tirx
 
 from edgebuild.kernels.emission import SETS_BYTES, Strips
 from edgebuild.kernels.specs import Depthwise2d
-from edgebuild.kernels.tir import depthwise_quads
+from edgebuild.kernels.tir import depthwise_planes, depthwise_quads, depthwise_words
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import bias_first
 from edgebuild.kernels.tir.depthwise_quads import WRITTEN_OUT, inside_columns, spans, taps
@@ -62,6 +62,15 @@ def depthwise(spec: Depthwise2d, kernel: Build) -> None:
     """Tasks are output rows of a part of the channels."""
     if spec.dtype == "int8" and depthwise_quads.suits(spec, kernel.isa):
         depthwise_quads.build(spec, kernel)
+        return
+    if depthwise_words.suits(spec, kernel.isa):
+        words = depthwise_words.Words(spec, kernel)
+        if words.fits(kept_bytes(spec, kernel)):
+            words.build()
+            return
+    planes = depthwise_planes.plan(spec, kernel)
+    if planes is not None:
+        depthwise_planes.build(spec, kernel, planes)
         return
     weights, count = Weights(spec, kernel), spec.output[0] * spec.output[1]
     behind = kernel.over == "input"
@@ -110,6 +119,12 @@ def follows(spec: Depthwise2d) -> bool:
     return spec.window.stride == (1, 1) and spec.input == spec.output and taps(spec) <= WRITTEN_OUT
 
 
+def kept_bytes(spec: Depthwise2d, kernel: Build) -> int:
+    """Rows that are overwritten and read again, where the output follows its input."""
+    rows = spec.window.padding[0] + 1 if kernel.over == "input" else 0
+    return rows * spec.input[2] * spec.input[3] * (1 if spec.dtype == "int8" else 4)
+
+
 class Rows:
     """Emits output rows.
 
@@ -130,7 +145,7 @@ class Rows:
         self.ring = self.padding[0] + 1 if frame.kernel.over == "input" else 0
         self.width = spec.input[2] * spec.input[3]
         item = 1 if spec.dtype == "int8" else 4
-        self.kept = frame.kernel.scratch(self.ring * self.width * item) // item
+        self.kept = frame.kernel.scratch(kept_bytes(spec, frame.kernel)) // item
 
     @property
     def columns(self) -> int:

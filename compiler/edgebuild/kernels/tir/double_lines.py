@@ -69,9 +69,41 @@ class DoubleLines:
             return w.let(self._constants.load(channel + at, "float64", lanes))
 
         x = w.let(cast(x, "float64"))
+        if n["known"] >= rounding.FLOOR:
+            return self._floor(x, n, lanes, channel, names, get("slope"))
         start = w.let(llvm("float64", lanes, "llvm.copysign", get("half"), x))
         z = w.let(llvm("float64", lanes, "llvm.fma", x, get("slope"), start))
         return self._limited(z, n, lanes, lambda z: cast(z, "int32"))
+
+    def _floor(
+        self, x: Expr, n: Numbers, lanes: int, channel: Index, names: tuple[str, str], slope: Expr
+    ) -> Result:  # fmt: skip
+        """The zero is in the start, and the conversion itself rounds down."""
+        w, zero, lo, hi = self._w, int(n["zero"]), int(n["lo"]), int(n["hi"])
+
+        def values(c: Constants) -> Array:
+            found = rounding.floor_starts(c[names[0]], c[names[1]], lo - zero, hi - zero)
+            if found is None:
+                raise ValueError("a line was promised that does not exist")
+            return np.pad(np.broadcast_to(found + zero, (self._domain[-1],)), (0, lanes))
+
+        key = f"floor/{names[0]}/{names[1]}/{zero}/{lo}/{hi}/{lanes}"
+        at = self._block.reserve(key, "float64", self._domain[-1] + lanes, values)
+        start = w.let(self._constants.load(channel + at, "float64", lanes))
+        z = w.let(llvm("float64", lanes, "llvm.fma", x, slope, start))
+        z = self._between(z, lo, hi, lanes)
+        y = w.let(cast(llvm("float64", lanes, "llvm.floor", z), "int32"))
+        centred = y - const(zero, "int32", lanes)
+        return Result(
+            stored=w.let(cast(y, "int8")), centred=lambda: w.let(centred),
+            real=lambda: w.let(cast(w.let(centred), "float32")), zero=zero,
+        )  # fmt: skip
+
+    def _between(self, z: Expr, lo: int, hi: int, lanes: int) -> Expr:
+        """The limits are whole numbers, so they may come before rounding."""
+        for limit, name in ((lo, "llvm.maxnum"), (hi, "llvm.minnum")):
+            z = self._w.let(llvm("float64", lanes, name, z, const(float(limit), "float64", lanes)))
+        return z
 
     def real(self, x: Expr, scale: Expr, n: Numbers, lanes: int) -> Result:
         """The nearest whole number of x * scale, halves away from zero."""
@@ -79,11 +111,9 @@ class DoubleLines:
         return self._limited(x, n, lanes, lambda x: llvm("int64", lanes, "llvm.lround", x))
 
     def _limited(self, z: Expr, n: Numbers, lanes: int, whole: Callable[[Expr], Expr]) -> Result:
-        """``z``: doubles that ``whole`` makes integers of; the limits are whole numbers."""
+        """``z``: doubles that ``whole`` makes integers of."""
         w, zero = self._w, int(n["zero"])
-        for limit, name in (("lo", "llvm.maxnum"), ("hi", "llvm.minnum")):
-            number = const(n[limit] - zero, "float64", lanes)
-            z = w.let(llvm("float64", lanes, name, z, number))
+        z = self._between(z, int(n["lo"]) - zero, int(n["hi"]) - zero, lanes)
         y = w.let(cast(whole(z), "int32"))
         return Result(
             stored=w.let(cast(w.let(y + const(zero, "int32", lanes)), "int8")),

@@ -67,6 +67,22 @@ def llvm(dtype: str, lanes: int, name: str, *arguments: Expr) -> Expr:
     return tirx.call_llvm_pure_intrin(vector(dtype, lanes), name, *arguments)
 
 
+def reads(
+    dtype: str, lanes: int, name: str, memory: Memory, at: tuple[Index, str], *arguments: Expr
+) -> Expr:
+    """A call of an intrinsic that reads from element ``at[0]`` of type ``at[1]`` on."""
+    pointer = tirx.address_of(memory.load(*at))
+    return tirx.call_llvm_intrin(vector(dtype, lanes), name, pointer, *arguments)
+
+
+def writes(
+    writer: Writer, name: str, memory: Memory, at: tuple[Index, str], *arguments: Expr
+) -> None:
+    """A call of an intrinsic that writes there."""
+    pointer = tirx.address_of(memory.load(*at))
+    writer.add(tirx.Evaluate(tirx.call_llvm_intrin("void", name, pointer, *arguments)))
+
+
 def index(value: Index) -> Expr:
     """An address computation's operand: 64 bits, so that no extension is needed per access."""
     return tirx.const(value, INDEX) if isinstance(value, int) else value

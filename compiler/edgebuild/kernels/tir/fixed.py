@@ -93,15 +93,23 @@ class Fixed:
         # a tail starts at a multiple of any power of two that it contains, and of nothing else
         return self._isa.arch == "x86_64" and lanes > 1 and lanes & (lanes - 1) == 0
 
-    def multiply(self, x: Expr, lanes: int, get: Fetch, *, right: bool = False) -> Expr:
-        """int32 lanes -> int32 lanes. ``right``: the promise of ``rounding.RIGHT``."""
+    def multiply(
+        self, x: Expr, lanes: int, get: Fetch, *, right: bool = False, limited: bool = False
+    ) -> Expr:
+        """int32 lanes -> int32 lanes. ``right``: the promise of ``rounding.RIGHT``.
+
+        ``limited``: 0 or more is the least that counts. A number below it gives 0 or less without
+        being moved by -1 as well.
+        """
         w = self._w
         if self._isa.arch in _ROUND_AND_DOUBLE and self._isa.vector_bits and lanes % 4 == 0:
-            return self._neon(x, lanes, get, right=right)
+            return self._neon(x, lanes, get, right=right, limited=limited)
         if self.split(lanes):
-            return self._upper(x, lanes, get) if right else self._even_odd(x, lanes, get)
+            if right:
+                return self._upper(x, lanes, get, limited=limited)
+            return self._even_odd(x, lanes, get)
         if right and (self._isa.narrow or self._isa.vector_bits):
-            return self._in_words(x, lanes, get)
+            return self._in_words(x, lanes, get, limited=limited)
         product = w.let(cast(x, "int64") * cast(get("multiplier"), "int64"))
         return w.let(cast(self._shifted(product, lanes, get, ""), "int32"))
 
@@ -150,22 +158,22 @@ class Fixed:
             result.append(w.let(a * b))
         return result
 
-    def _upper(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+    def _upper(self, x: Expr, lanes: int, get: Fetch, *, limited: bool) -> Expr:
         """The form for shifts to the right."""
         w, nudge = self._w, const(1 << 31, "int64", lanes // 2)
         products = [w.let(p + nudge) for p in self._products(x, get("doubled"), lanes)]
         halves = [w.let(bits(p, "int32", lanes)) for p in products]
         order = [i + 1 + side * lanes for i in range(0, lanes, 2) for side in (0, 1)]
         y = w.let(w.let(shuffle(halves, order)) + x)
-        y = w.let(y + (y >> const(31, "int32", lanes)))
+        y = y if limited else w.let(y + (y >> const(31, "int32", lanes)))
         y = w.let(w.let(y >> get("before")) + const(1, "int32", lanes))
         return w.let(y >> const(1, "int32", lanes))
 
-    def _in_words(self, x: Expr, lanes: int, get: Fetch) -> Expr:
+    def _in_words(self, x: Expr, lanes: int, get: Fetch, *, limited: bool) -> Expr:
         """The same where a product is in one piece: Thumb's smmlar is the first step."""
         w = self._w
         y = w.let(self._shifted_product(x, get("doubled"), 1 << 31, 32, lanes) + x)
-        y = w.let(y + (y >> const(31, "int32", lanes)))
+        y = y if limited else w.let(y + (y >> const(31, "int32", lanes)))
         if self._isa.arch == "wasm32":
             # a vector's lanes shift by one amount only; a product with a power of two is a shift
             y = self._shifted_product(y, get("power"), 0, 30, lanes)
@@ -188,7 +196,7 @@ class Fixed:
         order = [i + side * lanes for i in range(0, lanes, 2) for side in (0, 1)]
         return w.let(shuffle(halves, order))
 
-    def _neon(self, x: Expr, lanes: int, get: Fetch, *, right: bool) -> Expr:
+    def _neon(self, x: Expr, lanes: int, get: Fetch, *, right: bool, limited: bool) -> Expr:
         """sqrdmulh is the first part; srshl rounds halves up, so negatives are moved by -1.
 
         Helium has both, and calls them vqrdmulh and vrshl.
@@ -201,8 +209,9 @@ class Fixed:
             window = list(range(at, at + 4))
             y, m, r = (w.let(shuffle([v], window)) for v in (x, multiplier, shift))
             y = w.let(llvm("int32", 4, double, y, m))
-            moved = y if right else y & r
-            y = w.let(y + (moved >> const(31, "int32", 4)))
+            if not limited:
+                moved = y if right else y & r
+                y = w.let(y + (moved >> const(31, "int32", 4)))
             how = [const(flag, "int32") for flag in shifted[1:]]
             parts.append(w.let(llvm("int32", 4, shifted[0], y, r, *how)))
         return w.let(shuffle(parts, list(range(lanes)))) if lanes > 4 else parts[0]

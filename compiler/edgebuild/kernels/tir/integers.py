@@ -92,7 +92,8 @@ class Integers:
         x = w.let(self._saturated(y, lanes) if packs else y)
         zero = const(int(n["zero"]), kind, lanes)
         x = w.let(llvm(kind, lanes, "llvm.sadd.sat", x, zero) if packs else x + zero)
-        saturates = packs or self._wide(lanes)
+        helium = self._isa.arch == "armv8.1-m" and self._isa.vector_bits > 0 and lanes == 4
+        saturates = packs or helium or self._wide(lanes)
         if lo > -128 or not saturates:
             x = w.let(tirx.Max(x, const(lo, kind, lanes)))
         if hi < 127 or not saturates:
@@ -101,6 +102,11 @@ class Integers:
             # named, for LLVM takes the zero out of the limits and then sees no saturation
             kept = (const(0, "int8", lanes), tirx.const(-1, "int16"))
             return w.let(llvm("int8", lanes, "llvm.x86.avx512.mask.pmovs.db.512", x, *kept))
+        if helium:
+            # needs no register for the limits
+            flags = (const(24, "int32"), const(0, "int32"))
+            x = w.let(llvm("int32", lanes, "llvm.arm.mve.vqshl.imm", x, *flags))
+            x = w.let(x >> const(24, "int32", lanes))
         return w.let(self._bytes(x, lanes) if packs else cast(x, "int8"))
 
     def _wide(self, lanes: int) -> bool:
@@ -202,9 +208,8 @@ class Integers:
         x = w.let(cast(value(accumulator), "int32"))
         right = n["known"] >= rounding.RIGHT
         get = self._fetch(multiplier, shift, channel, lanes, even)
-        return self._result(
-            self._fixed.multiply(x, lanes, get, right=right), n, lanes, small=right
-        )  # fmt: skip
+        y = self._fixed.multiply(x, lanes, get, right=right, limited=limits[0] >= 0)
+        return self._result(y, n, lanes, small=right)
 
     def _fetch(self, multiplier: int, shift: int, channel: Index, lanes: int, even: bool) -> Fetch:
         """Vectors of a scale's constants; 64-bit ones in two halves where the core wants that.

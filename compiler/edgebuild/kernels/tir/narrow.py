@@ -49,6 +49,8 @@ class _Narrow:
                 return tirx.IfThenElse(self._value(s.condition), self.statement(s.then_case), None)
             case tirx.BufferStore():
                 return self._store(s)
+            case tirx.Evaluate():
+                return tirx.Evaluate(self._value(s.value))
             case tirx.AllocBuffer() if str(s.buffer.dtype) == "int64":
                 self._declared[s.buffer] = s
                 return None
