@@ -45,6 +45,7 @@ class Writer:
         self._tensors: list[int] = []
         self._codes: list[tuple[int, int]] = []
         self._operators: list[int] = []
+        self._closed: list[int] = []
 
     def tensor(
         self,
@@ -57,6 +58,7 @@ class Writer:
         axis: int = 0,
         data: np.ndarray | None = None,
         signature: Sequence[int] = (),
+        variable: bool = False,
     ) -> int:
         """Add a tensor; answers its index. ``signature``: its shape, with -1 for free extents."""
         b = self._builder
@@ -72,6 +74,7 @@ class Writer:
         tflite.TensorAddShape(b, dimensions)
         tflite.TensorAddType(b, TYPES[dtype])
         tflite.TensorAddBuffer(b, buffer)
+        tflite.TensorAddIsVariable(b, variable)
         tflite.TensorAddName(b, label)
         if quantisation is not None:
             tflite.TensorAddQuantization(b, quantisation)
@@ -117,6 +120,12 @@ class Writer:
             tflite.OperatorAddBuiltinOptions(b, made)
         self._operators.append(tflite.OperatorEnd(b))
 
+    def close(self, inputs: Sequence[int], outputs: Sequence[int]) -> int:
+        """End a subgraph that another one calls; answers its number. The main one comes last."""
+        self._closed.append(self._subgraph(inputs, outputs))
+        self._tensors, self._operators = [], []
+        return len(self._closed)
+
     def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """The file."""
         b = self._builder
@@ -127,7 +136,7 @@ class Writer:
         buffers = self._vector(
             tflite.ModelStartBuffersVector, [self._buffer(d) for d in self._buffers]
         )
-        graphs = self._vector(tflite.ModelStartSubgraphsVector, [graph])
+        graphs = self._vector(tflite.ModelStartSubgraphsVector, [graph, *self._closed])
         text = b.CreateString("test model")
         tflite.ModelStart(b)
         tflite.ModelAddVersion(b, 3)

@@ -29,6 +29,9 @@ class GraphBuilder:
     operators: list[Operator] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     folded_bytes: int = 0
+    constants: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    #: of 8-bit weights, as floats
+    widened: dict[str, Tensor] = field(default_factory=dict)
     #: the last number given to a wish: no search through thousands of equal ones
     taken: dict[str, int] = field(default_factory=dict)
     #: values whose shape the file leaves open: that of their operator becomes theirs
@@ -68,8 +71,15 @@ class GraphBuilder:
     def constant(
         self, wish: str, data: NDArray[Any], quantisation: Quantisation | None = None
     ) -> str:
+        """A constant; the same memory under the same shape is the same constant."""
         array = np.ascontiguousarray(data).reshape(data.shape)
-        return self.tensor(wish, data.shape, data.dtype.name, quantisation=quantisation, data=array)
+        key = (array.ctypes.data, array.shape, array.dtype.name, quantisation)
+        known = self.tensors.get(self.constants.get(key, ""))
+        if known is not None and known.quantisation == quantisation and _lies_at(known, key[0]):
+            return known.name
+        name = self.tensor(wish, data.shape, data.dtype.name, quantisation=quantisation, data=array)
+        self.constants[key] = name
+        return name
 
     def add(
         self, kind: str, inputs: Sequence[str], output: str, source: str, **attributes: Any
@@ -175,6 +185,13 @@ class GraphBuilder:
             outputs=tuple(outputs),
             notes=tuple(dict.fromkeys(self.notes)),
         )
+
+
+def _lies_at(tensor: Tensor, address: int) -> bool:
+    """Whether a constant is that memory; what has no bytes shares every address."""
+    return (
+        bool(tensor.size_bytes) and tensor.data is not None and (tensor.data.ctypes.data == address)
+    )
 
 
 def _check_size(name: str, shape: Shape) -> None:

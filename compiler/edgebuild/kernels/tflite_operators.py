@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgebuild.errors.kernels import MODEL_MALFORMED, OPERATOR_UNSUPPORTED
-from edgebuild.kernels import tflite_images, tflite_shapes
+from edgebuild.kernels import tflite_images, tflite_recurrent, tflite_shapes
 from edgebuild.kernels.shapes import normal_axis, same_padding
 from edgebuild.kernels.tflite_parts import dequantised_weights, fused_activation
 from edgebuild.kernels.tflite_reader import TfliteOperator, unsupported
@@ -364,6 +364,7 @@ CONVERTERS: dict[str, Converter] = {
     "ADD_N": _add_n,
     "LOG_SOFTMAX": _log_softmax,
     **tflite_images.CONVERTERS,
+    **tflite_recurrent.CONVERTERS,
     **tflite_shapes.CONVERTERS,
     **{
         name: _unary(kind)

@@ -28,6 +28,8 @@ def dequantised_weights(o: TfliteOperator, number: int, data: int) -> Tensor:
     floating = o.builder.tensors[o.name(data)].dtype == "float32"
     if not (floating and tensor.dtype == "int8"):
         return tensor
+    if tensor.name in o.builder.widened:
+        return o.builder.widened[tensor.name]
     quantisation = tensor.quantisation
     if quantisation is None or tensor.data is None:
         raise TYPE_UNSUPPORTED("int8 weights without a scale", where=o.source)
@@ -40,4 +42,6 @@ def dequantised_weights(o: TfliteOperator, number: int, data: int) -> Tensor:
         "operators of dynamic range are computed in float32, from their 8-bit weights"
     )
     floats = (tensor.data.astype(np.float32) - zero) * scale
-    return replace(tensor, dtype="float32", data=floats, quantisation=None)
+    made = replace(tensor, dtype="float32", data=floats, quantisation=None)
+    o.builder.widened[tensor.name] = made
+    return made

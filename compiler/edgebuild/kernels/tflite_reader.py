@@ -19,7 +19,7 @@ from edgebuild.errors.kernels import (
     SHAPE_DYNAMIC,
     TYPE_UNSUPPORTED,
 )
-from edgebuild.kernels.builder import LIMIT_OPERATORS, LIMIT_TENSORS, GraphBuilder
+from edgebuild.kernels.builder import LIMIT_TENSORS, GraphBuilder
 from edgebuild.kernels.flatbuffer import Table, root
 from edgebuild.kernels.tflite_names import OPERATOR_NAMES, TYPE_NAMES
 from edgebuild.model.graph import DTYPES, Graph, Quantisation
@@ -86,47 +86,36 @@ class TfliteOperator:
 
 def read(data: bytes, name: str, digest: str) -> Graph:
     """Decode a whole file. Raises the classified errors E203 to E207."""
-    from edgebuild.kernels.tflite_operators import CONVERTERS
+    from edgebuild.kernels.tflite_control import Program
 
     model = root(data, b"TFL3")
-    subgraphs = model.tables(2)
-    if len(subgraphs) != 1:
-        raise OPERATOR_UNSUPPORTED(
-            f"the model has {len(subgraphs)} subgraphs",
-            hint="control flow (IF, WHILE) cannot be compiled: export the model without it",
-        )
-    builder = GraphBuilder()
-    names = _tensors(builder, subgraphs[0], model.tables(4))
-    inputs = _inputs(builder, subgraphs[0], names)
-    codes = [_operator_name(code) for code in model.tables(1)]
-    operators = subgraphs[0].tables(3)
-    if len(operators) > LIMIT_OPERATORS:
-        raise MODEL_MALFORMED(f"{len(operators)} operators")
-    for number, table in enumerate(operators):
-        index = table.number(0, "<I")
-        if index >= len(codes):
-            raise MODEL_MALFORMED("an operator code that does not exist", where=f"{number}")
-        operator = _operator(builder, table, names, codes[index], f"{number} {codes[index]}")
-        convert = CONVERTERS.get(operator.kind)
-        if convert is None:
-            raise unsupported(operator.kind, operator.source)
-        before = len(builder.operators)
-        try:
-            convert(operator)
-        except (
-            TypeError, ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError,
-        ) as error:  # fmt: skip
-            raise MODEL_MALFORMED(
-                f"{operator.kind}: {str(error)[:200]}", where=operator.source
-            ) from error
-        builder.fold(before)  # half-float weights, for one, are constants that DEQUANTIZE widens
-    return builder.finish(
-        name,
-        "tflite",
-        digest,
-        inputs,
-        [_pick(names, i, "the model's outputs") for i in subgraphs[0].vector(2, "<i4")],
-    )
+    program = Program(model)
+    builder, main = program.builder, program.subgraphs[0]
+    names = program.tensors(0)
+    inputs = _inputs(builder, main, names)
+    outputs = program.run(0, names)
+    program.check()
+    return builder.finish(name, "tflite", digest, inputs, outputs)
+
+
+def converted(operator: TfliteOperator) -> None:
+    """Write an operator into its builder. Raises OPERATOR_UNSUPPORTED and what it finds wrong."""
+    from edgebuild.kernels.tflite_operators import CONVERTERS
+
+    convert = CONVERTERS.get(operator.kind)
+    if convert is None:
+        raise unsupported(operator.kind, operator.source)
+    before = len(operator.builder.operators)
+    try:
+        convert(operator)
+    except (
+        TypeError, ValueError, IndexError, KeyError, OverflowError, ZeroDivisionError,
+    ) as error:  # fmt: skip
+        raise MODEL_MALFORMED(
+            f"{operator.kind}: {str(error)[:200]}", where=operator.source
+        ) from error
+    # half-float weights, for one, are constants that DEQUANTIZE widens
+    operator.builder.fold(before)
 
 
 def unsupported(kind: str, source: str) -> Exception:
@@ -137,7 +126,7 @@ def unsupported(kind: str, source: str) -> Exception:
     )
 
 
-def _operator_name(table: Table) -> str:
+def operator_name(table: Table) -> str:
     # deprecated_builtin_code 0 (byte), custom_code 1, builtin_code 3: the larger counts
     number = max(table.number(0, "<b"), table.number(3, "<i"))
     if number == 32:
@@ -145,23 +134,23 @@ def _operator_name(table: Table) -> str:
     return OPERATOR_NAMES.get(number, f"OPERATOR_{number}")
 
 
-def _pick(names: list[str], index: int, where: str) -> str:
+def pick(names: list[str], index: int, where: str) -> str:
     if not 0 <= index < len(names):
         raise MODEL_MALFORMED(f"tensor {index} of {len(names)}", where=where)
     return names[index]
 
 
-def _operator(
+def operator_of(
     builder: GraphBuilder, table: Table, names: list[str], kind: str, source: str
 ) -> TfliteOperator:
-    inputs = [None if i == -1 else _pick(names, i, source) for i in table.vector(1, "<i4")]
-    outputs = [_pick(names, i, source) for i in table.vector(2, "<i4")]
+    inputs = [None if i == -1 else pick(names, i, source) for i in table.vector(1, "<i4")]
+    outputs = [pick(names, i, source) for i in table.vector(2, "<i4")]
     if not outputs:
         raise MODEL_MALFORMED(f"{kind} gives nothing", where=source)
     return TfliteOperator(builder, kind, source, list(inputs), outputs, table.table(4))
 
 
-def _tensors(builder: GraphBuilder, subgraph: Table, buffers: list[Table]) -> list[str]:
+def tensors_of(builder: GraphBuilder, subgraph: Table, buffers: list[Table]) -> list[str]:
     tables = subgraph.tables(0)
     if len(tables) > LIMIT_TENSORS:
         raise MODEL_MALFORMED(f"{len(tables)} tensors")
@@ -202,7 +191,7 @@ def _inputs(builder: GraphBuilder, subgraph: Table, names: list[str]) -> list[st
     """The model's inputs; a free leading extent is a batch, which is fixed to 1."""
     tables, found = subgraph.tables(0), []
     for index in subgraph.vector(1, "<i4"):
-        name = _pick(names, index, "the model's inputs")
+        name = pick(names, index, "the model's inputs")
         signature = [int(n) for n in tables[index].vector(7, "<i4")]
         if any(n < 0 for n in signature[1:]):
             raise SHAPE_DYNAMIC(

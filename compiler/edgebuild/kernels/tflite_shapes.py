@@ -160,7 +160,16 @@ def _tile(o: TfliteOperator) -> None:
     o.add("reshape", [value], shape=o.builder.tensors[value].shape)
 
 
+def _reverse(o: TfliteOperator) -> None:
+    shape = o.shape(0)
+    axes = {checked_axis(o, axis, len(shape)) for axis in o.integers(1)}
+    o.add("slice", [o.name(0)],
+          begin=tuple(n - 1 if d in axes else 0 for d, n in enumerate(shape)), size=shape,
+          stride=tuple(-1 if d in axes else 1 for d in range(len(shape))))  # fmt: skip
+
+
 CONVERTERS: dict[str, Converter] = {
+    "REVERSE_V2": _reverse,
     "SHAPE": _shape,
     "RANK": _rank,
     "FILL": _fill,
