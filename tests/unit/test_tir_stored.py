@@ -196,3 +196,31 @@ def test_every_shape_has_a_kernel(m: int, k: int, n: int, which: int) -> None:
     kernel = tir.kernel(dense(m, k, n), target, "k")
     constants = h.random_arguments(dense(m, k, n))[1:]
     assert len(kernel.pack(constants)) == kernel.constants_bytes
+
+
+@pytest.mark.parametrize("name", ["baseline", "v3", "a72", "a53", "rv64gc", "rv64gcv", "wasm"])
+def test_many_rows_have_their_weights_widened_once(name: str) -> None:
+    target = ISAS[name][0]
+    few, many, large = dense(2, 64, 64), dense(70, 64, 64), dense(70, 1024, 1024)
+    assert tir.kernel(few, target, "k").scratch_bytes < 4 * 64 * 64
+    kernel = tir.kernel(many, target, "k")
+    assert 4 * 64 * 64 <= kernel.scratch_bytes < 4 * 64 * 64 + 4096
+    assert kernel.constants_bytes < 64 * 64 + 2000
+    assert tir.kernel(large, target, "k").scratch_bytes < 4 * 1024 * 1024  # more than fits L2
+    for core in (h.M4, ISAS["m55"][0]):
+        tight = dataclasses.replace(core, cache=dataclasses.replace(core.cache, l2_bytes=0))
+        assert tir.kernel(many, tight, "k").scratch_bytes < 4 * 64 * 64
+
+
+def test_widened_weights_do_not_depend_on_the_split(tmp_path: Path) -> None:
+    window = Window(kernel=(3, 3), padding=(1, 1))
+    many: list[specs.Spec] = [
+        dense(67, 130, 70), smaller(conv((9, 7), (5, 37), window, dtype="float32"), "int8"),
+        smaller(conv((9, 9), (8, 12), window, dtype="float32", groups=2), "int8"),
+    ]  # fmt: skip
+    for target in h.runnable():
+        compiled = h.Compiled(tmp_path / f"{target.vector_bits}", many, target)
+        for number, spec in enumerate(many):
+            arguments = h.random_arguments(spec)
+            found = {compiled.run(number, arguments, pieces=n).tobytes() for n in (1, 2, 5)}
+            assert len(found) == 1

@@ -135,8 +135,9 @@ class Weights:
         self.start_at: int | None = None
         if kind != "float32" or bias is not None:
             self.start_at = block.reserve("start", kind, groups * cut.padded, start)
-        self._at = block.reserve(
-            "weights", dtype, groups * self._per_group,
+        self.size = groups * self._per_group
+        self.first = block.reserve(
+            "weights", dtype, self.size,
             lambda c: pack(natural(c), how, cut, walk, groups),
         )  # fmt: skip
         self.kind = kind
@@ -145,7 +146,7 @@ class Weights:
     def at(self, group: Index, block: Index) -> Index:
         """The first element of a block's weights."""
         size = self.position(self._cut.vectors) * self._walk.positions
-        return self._at + group * self._per_group + block * size
+        return self.first + group * self._per_group + block * size
 
     def position(self, vectors: int) -> int:
         """Elements of one position of the walk, in a block of ``vectors``."""

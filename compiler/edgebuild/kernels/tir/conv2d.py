@@ -15,9 +15,10 @@ from math import prod
 from tvm import tirx
 
 from edgebuild.kernels.specs import Conv2d, Dense, Window
-from edgebuild.kernels.tir import across, digits, position_pairs, winograd_rule, words
+from edgebuild.kernels.tir import across, digits, expanded, position_pairs, winograd_rule, words
 from edgebuild.kernels.tir.constants import Array, Constants
 from edgebuild.kernels.tir.contraction import (
+    Right,
     Rows,
     Tile,
     Walk,
@@ -171,14 +172,25 @@ class Convolution:
         self.cut = split(kernel.isa, how, channels, g.columns)
         self.rows = rows_of(kernel.isa, how, self.cut.vectors, max(1, g.columns))
         self.bias = bias_first(spec.epilogue, spec.output[3])
-        self.weights = Weights(
+        stored = Weights(
             kernel.block, how, self.cut, walk, groups=spec.groups,
             dtype=stored_as(spec.stored, kernel.isa) or spec.dtype,
             bias=self.bias, zero=spec.input_zero, natural=lambda c: _natural(spec, walk, c),
         )  # fmt: skip
+        tiles = self.g.rows * -(-self.g.columns // self.rows)
+        many = expanded.suits(kernel.isa, stored.dtype, tiles, stored.size)
+        self.expanded = expanded.Expanded(stored, kernel) if many and self.real else None
+        self.weights: Right = self.expanded or stored
         self.chunk = self._chunk()
 
+    @property
+    def real(self) -> bool:
+        """Whether sums are floats that start with zero."""
+        return self.spec.dtype == "float32" and self.bias is None
+
     def build(self, copy: Copy | None, *, flat: bool) -> None:
+        if self.expanded is not None:
+            self.expanded.phase()
         if copy is not None and copy.is_large:
             self._flat_strips(copy) if flat else self._strips(copy)
             return
@@ -199,6 +211,8 @@ class Convolution:
 
     def _tile(self, frame: Frame) -> Tile:
         programs = frame.programs(self.spec.epilogue, self.domain, self.strides)
+        if self.expanded is not None:
+            self.expanded.memory = frame.scratch
         skip = 0 if self.bias is None else 1
         return Tile(frame, self.how, self.walk, self.cut, self.weights, programs, skip)
 
