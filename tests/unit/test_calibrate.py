@@ -108,6 +108,18 @@ def test_predictions_are_counted(measured, tmp_path, monkeypatch, capsys):
     assert "o0" in shown.splitlines()[-1]  # the worst comes last
 
 
+def test_the_least_of_several_runs_counts(measured):
+    slow = json.loads(json.dumps(measured))
+    for row in slow["rows"]:
+        row["median_s"] *= 3
+    slow["machine"]["clock_hz"] *= 2
+    slow["rows"][7]["median_s"] = 1e-9
+    found = calibrate.least([slow, json.loads(json.dumps(measured))])
+    assert found["machine"]["clock_hz"] == 2 * MACHINE.clock_hz
+    assert found["rows"][7]["median_s"] == 1e-9
+    assert found["rows"][8]["median_s"] == measured["rows"][8]["median_s"]
+
+
 def test_calibrate_reads_what_it_kept(measured, tmp_path, monkeypatch, capsys):
     file = tmp_path / "kept.json"
     file.write_text(json.dumps(measured))
