@@ -23,6 +23,7 @@ from tests.flow.test_kernels_check import MODELS
 from tests.unit import test_tir_contraction as contraction
 from tests.unit import test_tir_families as families
 from tests.unit import test_tir_matmul_int8 as matmul_int8
+from tests.unit import test_tir_table_pass as table_pass
 from tests.unit import tir_helpers as h
 from tests.unit.test_tir_contraction import _WINDOWS, conv, dense
 from tests.unit.test_tir_winograd import force, squares
@@ -146,3 +147,10 @@ def test_another_length_is_refused(emulate: Emulate, tmp_path: Path) -> None:
     short = emulate("max,sve-default-vector-length=16")
     with pytest.raises(EdgebuildError, match="the model returned an error"):
         check.check(model, tmp_path, target, seed=1, emulator=short)
+
+
+@pytest.mark.parametrize("name", ["sdot", "smlal"])
+def test_tables_in_a_pass_of_their_own(name: str, store: Store, lock: Lock, tmp_path: Path) -> None:
+    core, target = CORES[name]
+    tool = tools.tool(store, lock, "qemu-aarch64")
+    emulated.check(tmp_path, table_pass.many(), target, [*tool, "-cpu", core])

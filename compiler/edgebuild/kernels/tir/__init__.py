@@ -27,6 +27,7 @@ from edgebuild.kernels.tir import (
     products,
     reduction,
     softmax_bytes,
+    table_pass,
     words,
 )  # fmt: skip
 from edgebuild.kernels.tir.frame import Build, Kernel, Phase
@@ -64,7 +65,12 @@ def kernel(
     ``over`` and ``free_bytes`` as in ``Build``.
     """
     build = Build(spec, isa.of(cpu), name, over, free_bytes)
-    _FAMILIES[type(spec)](spec, build)
+    after = table_pass.last(spec, build.isa)
+    inner = spec if after is None else after.inner
+    if inner is not None:
+        _FAMILIES[type(spec)](inner, build)
+    if after is not None:
+        table_pass.build(spec, build, after)
     return build.kernel()
 
 
