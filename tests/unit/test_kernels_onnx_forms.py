@@ -198,3 +198,13 @@ def test_what_is_refused(
     with pytest.raises(EdgebuildError) as caught:
         importer.load(save(tmp_path, model(nodes, given, ["y"], held)))
     assert caught.value.kind.code == code
+
+
+def test_both_sides_of_a_product_are_one_permutation_in_two_shapes(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]),
+        helper.make_node("Reshape", ["t", "shape"], ["r"]),
+        helper.make_node("MatMul", ["r", "t"], ["y"]),
+    ]
+    given = {"x": floats(3, 3)}
+    assert compare(tmp_path, model(nodes, given, ["y"], {"shape": np.array([1, 3, 3])}), given)

@@ -291,7 +291,8 @@ def _strides_in(lowered: Lowered, producer: Call, consumer: Call, name: str) -> 
     copy, spec = producer.spec, consumer.spec
     if not isinstance(copy, Copy) or not isinstance(spec, Matmul) or not _is_permutation(copy):
         return None
-    if consumer.inputs.count(name) != 1 or name not in consumer.inputs[:2]:
+    roots = [lowered.root(each) for each in consumer.inputs]
+    if roots.count(lowered.root(name)) != 1 or name not in consumer.inputs[:2]:
         return None
     side = consumer.inputs.index(name)
     extents = (*spec.batch, spec.m, spec.k) if side == 0 else (*spec.batch, spec.k, spec.n)
