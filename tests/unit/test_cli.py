@@ -2,7 +2,9 @@
 """The command line: exit statuses, JSON, errors with code, place and hint."""
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -86,6 +88,32 @@ def test_a_defect_is_an_error_with_a_log_not_a_traceback_E099(
     assert "Traceback" not in told
     log = Path(told.split("where: ")[1].splitlines()[0])
     assert "ZeroDivisionError: boom" in log.read_text()
+
+
+def run(*arguments: str, stdout: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    source = str(Path(cli.__file__).parents[2])
+    return subprocess.run(
+        [sys.executable, "-m", "edgebuild", *arguments], check=False, text=True,
+        stdout=stdout, stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": source, **environment},
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_no_defect_E017() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = run("targets", stdout=full)
+    assert done.returncode == 1
+    assert "error E017: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_what_a_terminal_cannot_show_is_no_defect() -> None:
+    done = run("targets", stdout=subprocess.PIPE, PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert done.returncode == 0, done.stderr
+    assert "rpi4" in done.stdout
 
 
 def test_ctrl_c_exits_with_130(

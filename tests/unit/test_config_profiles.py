@@ -53,6 +53,8 @@ def test_a_board_of_ones_own_is_one_file(tmp_path: Path) -> None:
         ('method = "raspberrypi"', 'method = "magic"', "boot.method"),
         ('"oci"', '"floppy"', "floppy"),
         ("cores = 4", "cores = 0", "cpu.cores"),
+        ("vector_bits = 128", "vector_bits = 127", "cpu.vector_bits"),
+        ("vector_bits = 128", "vector_bits = 131072", "cpu.vector_bits"),
         ('title = "', 'name = "other"\ntitle = "', "name"),
     ],
 )

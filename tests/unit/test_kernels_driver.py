@@ -6,13 +6,16 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from edgebuild.errors import EdgebuildError
+from edgebuild.host import compiler
 from edgebuild.kernels import bundle, card, cputarget, driver, importer, inspect, planner
 from edgebuild.kernels import check as kernel_check
 from edgebuild.kernels.emission import CallCode, ConstantPool, Phase
@@ -209,6 +212,24 @@ def test_e212_unknown_processor(tmp_path: Path) -> None:
     assert caught.value.kind.code == "E212"
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"model": "x86-64-v33"}, "x86-64-v3"),
+        ({"features": ("+avx512foundation",)}, "LLVM's"),
+        ({"features": ("avx2",)}, "LLVM's"),
+    ],
+)
+def test_e212_what_llvm_would_pass_over_in_silence(change: dict[str, Any], told: str) -> None:
+    from edgebuild.kernels.tir import isa
+
+    isa.check(replace(CPU, features=("+avx512f", "-bmi2")))
+    with pytest.raises(EdgebuildError) as caught:
+        isa.check(replace(CPU, **change))
+    assert caught.value.kind.code == "E212"
+    assert told in str(caught.value.hint)
+
+
 def test_processors_travel_to_the_worker_and_back() -> None:
     assert decode_cpu(encode_cpu(CPU)) == CPU
 
@@ -249,3 +270,16 @@ def test_differences_are_judged_by_type() -> None:
     assert not far["passed"]
     stored = replace(tensor, dtype="int8")
     assert not kernel_check._compare(stored, np.int8([1, 2]), np.int8([1, 3]))["passed"]
+
+
+def test_names_of_any_letters_are_c_strings(tmp_path: Path) -> None:
+    name = 'x"\\??/é\U0001f600\n'
+    literal = driver._c_string(name)
+    assert literal.isascii()
+    assert literal.isprintable()
+    size = len(name.encode()) + 1
+    source = f'static const char n[] = {literal};\n_Static_assert(sizeof n == {size}, "");\n'
+    (tmp_path / "n.c").write_text(source)
+    flags = ["-std=c11", "-Wall", "-Werror", "-Wno-unused"]
+    subprocess.run([*compiler.zig(), "cc", *flags, "-c", "n.c", "-o", "n.o"], cwd=tmp_path,
+                   check=True)  # fmt: skip

@@ -30,7 +30,7 @@ def load(target: str, folder: Path) -> Profile:
         raise UNKNOWN_TARGET(
             f"unknown target '{target}'",
             where=str(folder),
-            hint=nearest(target, names(folder)) + " Or give the path of your own profile (.toml).",
+            hint=nearest(target, names(folder)) + "; or give the path of your own profile (.toml)",
         )
     table = read_toml(path)
     if "name" not in table:
@@ -64,3 +64,9 @@ def _check(profile: Profile, path: Path) -> None:
     }.items():
         if number <= 0:
             raise INVALID_VALUE(f"'{key}' must be more than zero", where=str(path))
+    bits = profile.cpu.vector_bits
+    if bits and (bits < 64 or bits > 65536 or bits & (bits - 1)):
+        raise INVALID_VALUE(
+            f"'cpu.vector_bits' is {bits}", where=str(path),
+            hint="a power of two from 64 on, or 0 without vectors",
+        )  # fmt: skip

@@ -28,6 +28,11 @@ GATEWAY_REFUSES = code(
     "The gateway's own start-up check refuses this configuration with these models.",
 )
 STALE_LOCK = code("E015", "stale lock", "`edgebuild lock --check` found newer packages.")
+SYSTEM_REFUSES = code(
+    "E017",
+    "the system refuses",
+    "A file cannot be written or read: no space, no permission, or a read-only place.",
+)
 UNFORESEEN = code(
     "E099",
     "internal error",

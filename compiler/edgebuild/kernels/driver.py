@@ -6,7 +6,6 @@ No allocation, no global state, no library but mem*: re-entrant with one arena p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,7 +79,7 @@ def _describe(name: str, role: str, values: Sequence[Value], lowered: Lowered) -
         prefix = _macro(name, f"{role}_{number}")
         shape = ", ".join(str(n) for n in value.shape) or "1"
         lines += [
-            f"#define {prefix}_NAME {json.dumps(value.name)}",
+            f"#define {prefix}_NAME {_c_string(value.name)}",
             f"#define {prefix}_TYPE {_c_type(value.dtype)}",
             f"#define {prefix}_RANK {len(value.shape)}",
             f"#define {prefix}_SHAPE {{{shape}}}",
@@ -93,6 +92,15 @@ def _describe(name: str, role: str, values: Sequence[Value], lowered: Lowered) -
                 f"#define {prefix}_ZERO_POINT ({quantisation.zero_point[0]})",
             ]
     return lines
+
+
+def _c_string(text: str) -> str:
+    """A C literal. What is not plain ASCII is octal: C has no escapes for surrogates."""
+    shown = (
+        chr(byte) if 32 <= byte < 127 and chr(byte) not in '"\\?' else f"\\{byte:03o}"
+        for byte in text.encode()
+    )
+    return f'"{"".join(shown)}"'
 
 
 def _c_type(dtype: str) -> str:

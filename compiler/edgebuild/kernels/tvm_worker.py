@@ -45,6 +45,7 @@ def work(action: str, model: Path, out: Path, name: str, cpu: Cpu) -> None:
     """Compile ``model`` into ``out``, or only plan it."""
     from edgebuild.kernels import tir
 
+    tir.isa.check(cpu)
     lowered = optimise(importer.load(model, name))
     pool = ConstantPool()
     arrangement = arrange(lowered, cpu)

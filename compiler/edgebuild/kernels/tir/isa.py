@@ -6,11 +6,14 @@ Nothing here is measured or searched: the same ``Cpu`` gives the same values.
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import tvm
+from tvm.target import codegen
 
+from edgebuild.errors.kernels import CPU_UNSUPPORTED
 from edgebuild.kernels import cputarget
 from edgebuild.model.profile import Cpu
 
@@ -147,6 +150,30 @@ _ASKED = (
     "avx512vbmi", "avxvnni", "avxvnniint8", "neon", "dotprod", "i8mm", "sve", "d", "v", "simd128",
     "mve", "mve.fp", "f16c", "fp16", "zvfhmin",
 )  # fmt: skip
+
+
+def check(cpu: Cpu) -> None:
+    """Raises CPU_UNSUPPORTED for a model or a feature that LLVM would pass over in silence."""
+    base = tvm.target.Target({"kind": "llvm", "mtriple": _triple(cpu)})
+    models = sorted(str(name) for name in codegen.llvm_get_cpu_archlist(base))
+    if cpu.model not in models:
+        near = difflib.get_close_matches(cpu.model, models) or models
+        raise CPU_UNSUPPORTED(
+            f"there is no {cpu.arch} processor {cpu.model!r}",
+            where="cpu.model",
+            hint=f"as LLVM calls them: {', '.join(near)}",
+        )
+    for feature in cpu.features:
+        given = tvm.target.Target(
+            {"kind": "llvm", "mtriple": _triple(cpu), "mcpu": cpu.model, "mattr": [feature]}
+        )
+        there = feature[1:] in {str(name) for name in codegen.llvm_get_cpu_features(given)}
+        if feature[:1] not in "+-" or (feature.startswith("+") and not there):
+            raise CPU_UNSUPPORTED(
+                f"{cpu.arch} has no feature {feature!r}",
+                where="cpu.features",
+                hint="names are LLVM's, with + or - before them: +dotprod",
+            )
 
 
 def _known(cpu: Cpu) -> frozenset[str]:
