@@ -133,6 +133,42 @@ CASES: dict[str, tuple[Any, ...]] = {
         ["y"],
         {"s": np.float32(0.02), "z": np.uint8(100)},
     ),
+    "einsum": (
+        [N("Einsum", ["x", "z"], ["y"], equation="bik,bjk->bij")],
+        {"x": floats(2, 5, 9), "z": floats(2, 7, 9)},
+        ["y"],
+        {},
+    ),
+    "rounded": ([N("Round", ["x"], ["y"])], {"x": floats(3, 37) * 5}, ["y"], {}),
+    "lrn": (
+        [N("LRN", ["x"], ["y"], size=4, alpha=0.1)],
+        {"x": floats(2, 9, 5, 3)},
+        ["y"],
+        {},
+    ),
+    "rows": (
+        [N("Gemm", ["x", "w", "c"], ["y"])],
+        {"x": floats(5, 9)},
+        ["y"],
+        {"w": floats(9, 17), "c": floats(5, 1)},
+    ),
+    "ceilpad": (
+        [
+            N(
+                "AveragePool",
+                ["x"],
+                ["y"],
+                kernel_shape=[3, 3],
+                strides=[3, 2],
+                pads=[1, 1, 0, 1],
+                ceil_mode=1,
+                count_include_pad=1,
+            )
+        ],
+        {"x": floats(1, 5, 7, 8)},
+        ["y"],
+        {},
+    ),
     "avgpad": (
         [
             N(

@@ -100,20 +100,34 @@ def _pool(kind: str) -> Callable[[OnnxNode], None]:
         window = _window(o, kernel)
         if window["dilation"] != (1, 1):
             raise o.unsupported("with dilation")
+        image, counted = _image_in(o), bool(o.get("count_include_pad", 0))
         if o.get("ceil_mode", 0):
-            window["padding"] = _rounded_up(o, kernel, window)
-        image = _image_in(o)
+            padding = _rounded_up(o, kernel, window)
+            if counted and padding != window["padding"]:
+                # what is padded counts, and what only fills the last window does not
+                image, padding = _widened(o, image, window["padding"], padding)
+                counted = False
+            window["padding"] = padding
         result = o.emit(
             kind,
             [image],
             kernel=kernel,
             stride=window["stride"],
             padding=window["padding"],
-            count_padding=bool(o.get("count_include_pad", 0)),
+            count_padding=counted,
         )
         _image_out(o, result)
 
     return convert
+
+
+def _widened(
+    o: OnnxNode, image: str, inner: Sequence[int], whole: Sequence[int]
+) -> tuple[str, tuple[int, int, int, int]]:
+    """The image with the inner padding as zeros of its own, and the padding that is left."""
+    top, left, bottom, right = inner
+    wide = o.emit("pad", [image], before=(0, top, left, 0), after=(0, bottom, right, 0), value=0.0)
+    return wide, (0, 0, whole[2] - bottom, whole[3] - right)
 
 
 def _rounded_up(
@@ -129,8 +143,6 @@ def _rounded_up(
         if (count - 1) * stride >= size[axis] + before:
             count -= 1
         needed = (count - 1) * stride + kernel[axis] - size[axis] - before
-        if needed > padding[axis + 2] and o.get("count_include_pad", 0):
-            raise o.unsupported("that rounds up and counts padding")
         padding[axis + 2] = max(needed, padding[axis + 2])
     return padding[0], padding[1], padding[2], padding[3]
 

@@ -174,7 +174,14 @@ def _extremum(kind: str) -> Converter:
     return convert
 
 
+def _of_numbers(function: Callable[[Array], Array]) -> Converter:
+    """A function of constants, which positions are made of."""
+    return _known(lambda o, data: np.asarray(function(data)).astype(data.dtype))
+
+
 CONVERTERS: dict[str, Converter] = {
+    "Sin": _of_numbers(np.sin),
+    "Cos": _of_numbers(np.cos),
     "Mod": _known(_mod),
     "Size": _size,
     "ReduceProd": _known(_product),

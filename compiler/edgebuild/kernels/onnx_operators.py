@@ -15,6 +15,7 @@ import numpy as np
 
 from edgebuild.errors.kernels import MODEL_MALFORMED
 from edgebuild.kernels import (
+    onnx_algebra,
     onnx_attention,
     onnx_composed,
     onnx_images,
@@ -170,7 +171,8 @@ def _matmul(o: OnnxNode) -> None:
         o.result("dense", [left.name, weights])
         return
     if min(len(left.shape), len(right.shape)) < 2:
-        raise o.unsupported("with a vector")
+        onnx_algebra.matmul_of_vectors(o)
+        return
     o.result("matmul", [left.name, right.name], transpose_left=False, transpose_right=False)
 
 
@@ -211,16 +213,6 @@ def _softmax(o: OnnxNode) -> None:
     moved = o.emit("transpose", [o.name(0)], perm=tuple(perm))
     inverse = tuple(perm.index(d) for d in range(rank))
     o.result("transpose", [o.emit("softmax", [moved], beta=1.0)], perm=inverse)
-
-
-def _layer_norm(o: OnnxNode) -> None:
-    x = o.shape(0)
-    if normal_axis(o.get("axis", -1), len(x)) != len(x) - 1 or len(o.outputs) > 1:
-        raise o.unsupported("over several axes")
-    scale = o.name(1)
-    offset = o.name(2) if o.has(2) else o.builder.constant(
-        f"{o.outputs[0]}/offset", np.zeros(x[-1], np.float32))  # fmt: skip
-    o.result("layer_norm", [o.name(0), scale, offset], epsilon=float(o.get("epsilon", 1e-5)))
 
 
 def _reduce(kind: str) -> Converter:
@@ -377,7 +369,7 @@ CONVERTERS: dict[str, Converter] = {
     "Clip": _clip, "Equal": _compare("equal"), "Less": _compare("less"),
     "Greater": _compare("greater"), "LessOrEqual": _compare("greater", negated=True),
     "GreaterOrEqual": _compare("less", negated=True), "Where": _select,
-    "MatMul": _matmul, "Gemm": _gemm, "Softmax": _softmax, "LayerNormalization": _layer_norm,
+    "MatMul": _matmul, "Gemm": _gemm, "Softmax": _softmax,
     "ReduceMean": _reduce("mean"), "ReduceSum": _reduce("sum"),
     "ReduceMax": _reduce("reduce_max"), "ReduceMin": _reduce("reduce_min"),
     "GlobalAveragePool": _global_reduce("mean"), "GlobalMaxPool": _global_reduce("reduce_max"),
@@ -386,6 +378,7 @@ CONVERTERS: dict[str, Converter] = {
     "Split": _split, "Slice": _slice, "Gather": _gather, "Expand": _expand, "Pad": _pad,
     "Identity": _identity, "Dropout": _dropout, "Constant": _constant,
     "ConstantOfShape": _constant_of_shape, "Shape": _shape, "Range": _range, "Cast": _cast,
+    **onnx_algebra.CONVERTERS,
     **onnx_attention.CONVERTERS,
     **onnx_composed.CONVERTERS,
     **onnx_images.CONVERTERS,
