@@ -15,12 +15,14 @@ from onnx import TensorProto, helper, numpy_helper
 from edgebuild.host import tools
 from edgebuild.host.store import Store
 from edgebuild.kernels import specs
+from edgebuild.kernels.tir.winograd_rule import FOUR, TWO, Form
 from edgebuild.model.lock import Lock
 from tests.flow import emulated
 from tests.flow.test_kernels_narrow import checked
 from tests.unit import test_tir_stored as stored
 from tests.unit import tir_helpers as h
 from tests.unit.test_tir_contraction import _WINDOWS, conv
+from tests.unit.test_tir_winograd import force, squares
 
 pytestmark = [
     pytest.mark.slow,
@@ -117,3 +119,19 @@ def test_whole_models_on_32_bits(name: str, kind: str, tmp_path: Path) -> None:
     path = tmp_path / "small.onnx"
     onnx.save(network(kind), path)
     checked(path, name, tmp_path / "out")
+
+
+@pytest.mark.parametrize("form", [TWO, FOUR], ids=["two", "four"])
+@pytest.mark.parametrize("name", ["a72", "v1", "rv64gcv"])
+def test_winograd(
+    name: str, form: Form, store: Store, lock: Lock, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    force(monkeypatch, form)
+    tool, core, target = CORES[name]
+    given = [
+        dataclasses.replace(squares((s, 40 - s), (s % 11 + 1, 70 - s)), stored=kind)
+        for s in range(3, 38, 8) for kind in ("int8", "float16")
+    ]  # fmt: skip
+    emulator = [*tools.tool(store, lock, tool), "-cpu", core]
+    emulated.check(tmp_path, given, target, emulator, tolerance=2e-5)
