@@ -20,6 +20,7 @@ from edgebuild.kernels.tir.frame import Build
 from edgebuild.model.lock import Lock
 from edgebuild.model.profile import Cache
 from tests.flow import emulated
+from tests.flow.test_tir_cpus import FAMILIES
 from tests.unit import tir_helpers as h
 from tests.unit.test_tir_contraction import _WINDOWS, conv, dense
 from tests.unit.test_tir_families import depthwise
@@ -37,6 +38,22 @@ CORES = {"rv64": h.RV64, "rv64,v=true,vlen=128": RVV}
 
 def emulator(store: Store, lock: Lock, name: str) -> Sequence[str]:
     return [*tools.tool(store, lock, "qemu-riscv64"), "-cpu", name]
+
+
+@pytest.mark.parametrize("family", ["depthwise, int8", "pooling", "reductions", "8-bit programs"])
+@pytest.mark.parametrize("name", CORES)
+def test_families(
+    name: str, family: str, store: Store, lock: Lock, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The specs of the unit tests, which those run on this machine."""
+
+    def there(folder: Path, many: Sequence[specs.Spec], *, tolerance: float = 1e-5) -> None:
+        command = emulator(store, lock, name)
+        emulated.check(folder, many, CORES[name], command, tolerance=tolerance)
+
+    monkeypatch.setattr(h, "check", there)
+    FAMILIES[family](tmp_path)
 
 
 @pytest.mark.parametrize("name", CORES)

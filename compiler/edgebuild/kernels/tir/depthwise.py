@@ -140,8 +140,9 @@ class Rows:
         self.programs: Programs = frame.programs(spec.epilogue, spec.output)
         self.multiplier = spec.output[3] // max(1, spec.input[3])
         wide = self.multiplier == 1 or spec.input[3] == 1
+        lanes = frame.isa.lanes if spec.dtype == "float32" else frame.isa.byte_lanes
         neon = frame.isa.arch == "aarch64" and spec.dtype == "int8"
-        self.lanes = (8 if neon else frame.isa.lanes) if wide else 1
+        self.lanes = (8 if neon else lanes) if wide else 1
         self.ring = self.padding[0] + 1 if frame.kernel.over == "input" else 0
         self.width = spec.input[2] * spec.input[3]
         item = 1 if spec.dtype == "int8" else 4

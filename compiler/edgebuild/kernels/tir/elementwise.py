@@ -29,5 +29,7 @@ def build(spec: Elementwise, kernel: Build) -> None:
             value = programs.run(Point(coordinates=(*coordinates, at), lanes=lanes))
             store(frame.output, base + at, value)
 
-        along(frame.w, sizes[-1], kernel.isa.lanes, body)
+        isa = kernel.isa
+        lanes = isa.byte_lanes if spec.program.dtype == "int8" else isa.lanes
+        along(frame.w, sizes[-1], lanes, body)
     frame.finish()

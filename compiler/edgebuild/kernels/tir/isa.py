@@ -71,6 +71,14 @@ class Isa:
         return max(1, self.vector_bits // 32)
 
     @property
+    def byte_lanes(self) -> int:
+        """32-bit lanes for work on bytes: an instruction of RVV takes a group of registers.
+
+        Four of them, as for products: floats' longer programs would not fit eight groups.
+        """
+        return self.lanes * (4 if self.products == "widen" else 1)
+
+    @property
     def float_lanes(self) -> int:
         """The same for floats."""
         return max(1, self.float_bits // 32)

@@ -58,7 +58,8 @@ def pool(spec: Pool2d, kernel: Build) -> None:
                 point = Point(coordinates=(number, y, x, c), lanes=lanes)
                 store(frame.output, place + c, programs.run(point, value))
 
-            along(w, channels, kernel.isa.lanes, body)
+            isa = kernel.isa
+            along(w, channels, isa.byte_lanes if spec.dtype == "int8" else isa.lanes, body)
     frame.finish()
 
 

@@ -62,7 +62,9 @@ def reduce(spec: Reduce, kernel: Build) -> None:
             point = Point(coordinates=(*coordinates, 0), lanes=1)
             store(frame.output, place, programs.run(point, value))
         else:
-            along(frame.w, spec.input[last], kernel.isa.lanes, body)
+            isa = kernel.isa
+            lanes = isa.byte_lanes if spec.dtype == "int8" else isa.lanes
+            along(frame.w, spec.input[last], lanes, body)
     frame.finish()
 
 
