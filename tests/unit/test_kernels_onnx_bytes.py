@@ -146,3 +146,15 @@ def test_dropout_in_training_is_none_at_all(tmp_path: Path) -> None:
     graph = importer.load(save(tmp_path, made(nodes, {"x": x}, {"y": FLOAT}, t=np.array(True))))
     assert graph.notes == ("exported in training mode; it is compiled for inference",)
     np.testing.assert_array_equal(interpreter.outputs(graph, [x])[0], x)
+
+
+def test_outputs_have_the_names_of_the_file(tmp_path: Path) -> None:
+    x = floats(2, 3)
+    nodes = [N("Relu", ["x"], ["a"]), *(N("Identity", ["a"], [n]) for n in "yv"),
+             N("Identity", ["x"], ["w"])]  # fmt: skip
+    outputs = dict.fromkeys(("y", "v", "w", "x"), FLOAT)
+    graph = importer.load(save(tmp_path, made(nodes, {"x": x}, outputs)))
+    assert graph.outputs == ("y", "v", "w", "x")
+    found = interpreter.run(rewrite(graph), [x])
+    for name, want in zip("yvwx", (np.maximum(x, 0),) * 2 + (x, x), strict=True):
+        np.testing.assert_array_equal(found[name], want)

@@ -117,7 +117,7 @@ class OnnxNode:
         )
 
 
-def read(data: bytes, name: str, digest: str) -> Graph:
+def read(data: bytes, title: str, digest: str) -> Graph:
     """Decode a whole file. Raises the classified errors E203 to E209."""
     model = onnx.ModelProto()
     try:
@@ -130,10 +130,13 @@ def read(data: bytes, name: str, digest: str) -> Graph:
     inputs = _inputs(builder, model.graph, known)
     for number, node in enumerate(model.graph.node):
         _convert(builder, node, f"{number} {node.op_type}", opset, known)
-    outputs = [_output(builder, known, output) for output in model.graph.output]
+    outputs = list[str]()
+    for output in model.graph.output:
+        name = _output(builder, known, output)
+        outputs.append(_apart(builder, name, output.name, {*inputs, *outputs}))
     if not outputs:
         raise MODEL_MALFORMED("the model has no outputs")
-    graph = builder.finish(name, "onnx", digest, inputs, outputs)
+    graph = builder.finish(title, "onnx", digest, inputs, outputs)
     names = dict(zip(outputs, (output.name for output in model.graph.output), strict=True))
     return replace(_named(fold.prune(graph), names), description=model.graph.doc_string[:1000])
 
@@ -243,6 +246,15 @@ def _shape(builder: GraphBuilder, value: onnx.ValueInfoProto) -> list[int]:
             builder.notes.append("the batch size is fixed to 1")
         shape.append(int(dim.dim_value) if fixed else 1)
     return shape
+
+
+def _apart(builder: GraphBuilder, name: str, wish: str, taken: set[str]) -> str:
+    """An output that is an input, or an output under another name: a copy with its own name."""
+    if name not in taken or wish in builder.tensors:
+        return name
+    tensor = builder.tensors[name]
+    return builder.emit("reshape", [name], wish, f"output {wish!r}", shape=tensor.shape,
+                        quantisation=tensor.quantisation)  # fmt: skip
 
 
 def _output(builder: GraphBuilder, known: dict[str, str], output: onnx.ValueInfoProto) -> str:
