@@ -209,12 +209,6 @@ def test_pools_that_round_up(tmp_path: Path, kind: str, size: int, pads: int) ->
             {"coordinate_transformation_mode": "tf_crop_and_resize"},
             "E205",
         ),
-        (
-            "AveragePool",
-            [],
-            {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1},
-            "E205",
-        ),
         ("DepthToSpace", [], {"blocksize": 3}, "E203"),
     ],
 )

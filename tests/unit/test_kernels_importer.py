@@ -156,7 +156,7 @@ def test_weights_of_dynamic_range_are_dequantised_with_a_note(tmp_path: Path) ->
     y = case.out((1, 4), None, dtype="float32")
     data = case.file("FULLY_CONNECTED", [x, w], y, version=3, options="FullyConnectedOptions")
     graph = load(tmp_path, data)
-    assert any("dequantised" in note for note in graph.notes)
+    assert any("8-bit weights" in note for note in graph.notes)
     used = graph.tensors[graph.operators[0].inputs[1]]
     np.testing.assert_array_equal(used.data, weights * np.float32(0.5))
 
