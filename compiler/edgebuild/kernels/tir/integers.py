@@ -102,10 +102,9 @@ class Integers:
             # named, for LLVM takes the zero out of the limits and then sees no saturation
             kept = (const(0, "int8", lanes), tirx.const(-1, "int16"))
             return w.let(llvm("int8", lanes, "llvm.x86.avx512.mask.pmovs.db.512", x, *kept))
-        if helium:
-            # needs no register for the limits
-            flags = (const(24, "int32"), const(0, "int32"))
-            x = w.let(llvm("int32", lanes, "llvm.arm.mve.vqshl.imm", x, *flags))
+        if helium:  # needs no register for the limits
+            above = const(24, "int32")
+            x = w.let(llvm("int32", lanes, "llvm.arm.mve.vqshl.imm", x, above, const(0, "int32")))
             x = w.let(x >> const(24, "int32", lanes))
         return w.let(self._bytes(x, lanes) if packs else cast(x, "int8"))
 
@@ -313,9 +312,7 @@ class Integers:
         a, b = (
             self._number(x, int(n[f"{side}_zero"]), lanes) for side, x in zip("ab", v, strict=True)
         )
-        y = self._multiplied(
-            self._w.let(a * b), int(n["multiplier"]), int(n["shift"]), lanes
-        )  # fmt: skip
+        y = self._multiplied(self._w.let(a * b), int(n["multiplier"]), int(n["shift"]), lanes)
         return self._result(y, n, lanes, small=False)
 
     def sum(self, n: Numbers, v: list[Value], lanes: int, sign: int, square: int = 0) -> Result:
