@@ -14,12 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.kernels import (
+    onnx_algebra,
     onnx_attention,
     onnx_composed,
     onnx_images,
     onnx_indices,
     onnx_qoperators,
     onnx_reader,
+    onnx_recurrent,
     tflite_images,
     tflite_reader,
     tflite_shapes,
@@ -30,11 +32,13 @@ from tests.tools.one_operator import Case
 
 ONNX = sorted(
     {
+        **onnx_algebra.CONVERTERS,
         **onnx_attention.CONVERTERS,
         **onnx_composed.CONVERTERS,
         **onnx_images.CONVERTERS,
         **onnx_indices.CONVERTERS,
         **onnx_qoperators.CONVERTERS,
+        **onnx_recurrent.CONVERTERS,
     }
 )
 TFLITE = sorted({**tflite_images.CONVERTERS, **tflite_shapes.CONVERTERS})
@@ -65,6 +69,8 @@ attributes = st.fixed_dictionaries(
         "mode": st.sampled_from(["linear", "nearest", "CRD", "x"]),
         "coordinate_transformation_mode": st.sampled_from(["asymmetric", "align_corners", "x"]),
         "nearest_mode": st.sampled_from(["ceil", "x"]),
+        "equation": st.sampled_from(["a->a", "ab,bc->ac", "ab->b", "a,b", "ab", "a,,b->", "x"]),
+        "direction": st.sampled_from(["forward", "reverse", "bidirectional", "x"]),
         "auto_pad": st.sampled_from(["SAME_UPPER", "SAME_LOWER", "VALID", "x"]),
     },
 )

@@ -131,8 +131,10 @@ def test_limits_that_the_model_computes(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found, np.clip(given["x"], -0.3, 0.4).astype(np.float32))
 
 
-@pytest.mark.parametrize(("kind", "nothing"), [("ReduceSum", 0), ("ReduceMax", -np.inf),
-                                               ("ReduceMin", np.inf)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "nothing"),
+    [("ReduceSum", 0), ("ReduceMax", -np.inf), ("ReduceMin", np.inf), ("ReduceMean", np.nan)],
+)
 def test_reductions_of_nothing(tmp_path: Path, kind: str, nothing: float) -> None:
     nodes = [N("Abs", ["x"], ["a"]), N(kind, ["a", "axes"], ["y"])]
     x = np.zeros((2, 0, 3), np.float32)

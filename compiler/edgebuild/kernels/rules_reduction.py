@@ -75,7 +75,8 @@ def _reduce(function: Literal["sum", "maximum", "minimum"], mean: bool = False) 
         if wide:
             node = _sum_int8(context, operator, scalars, node, count if mean else 0)
         elif mean:
-            reciprocal = scalars.number(float(np.float32(1) / np.float32(count)))
+            share = float(np.float32(1) / np.float32(count)) if count else np.inf
+            reciprocal = scalars.number(share)
             node = scalars.step("mul", node, reciprocal)
         program, inputs, constants = scalars.program(node)
         spec = Reduce(function=function, input=x.shape, axes=axes, dtype=x.dtype, epilogue=program)
