@@ -207,6 +207,7 @@ def test_many_rows_have_their_weights_widened_once(name: str) -> None:
     assert 4 * 64 * 64 <= kernel.scratch_bytes < 4 * 64 * 64 + 4096
     assert kernel.constants_bytes < 64 * 64 + 2000
     assert tir.kernel(large, target, "k").scratch_bytes < 4 * 1024 * 1024  # more than fits L2
+    assert tir.kernel(many, target, "k", free_bytes=16_000).scratch_bytes <= 16_000
     for core in (h.M4, ISAS["m55"][0]):
         tight = dataclasses.replace(core, cache=dataclasses.replace(core.cache, l2_bytes=0))
         assert tir.kernel(many, tight, "k").scratch_bytes < 4 * 64 * 64

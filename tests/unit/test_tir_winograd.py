@@ -145,12 +145,13 @@ def test_epilogues_run_on_the_outputs(tmp_path: Path) -> None:
     h.check(tmp_path, [spec, dataclasses.replace(spec, epilogue=residual)], tolerance=1e-4)
 
 
+@pytest.mark.parametrize("stored", ["", "int8"])
 @pytest.mark.parametrize("cores", [1, 4])
 @pytest.mark.parametrize("target", [h.VNNI, h.A72], ids=["vnni", "a72"])
-def test_scratch_keeps_to_what_is_free(target: Any, cores: int) -> None:
+def test_scratch_keeps_to_what_is_free(target: Any, cores: int, stored: str) -> None:
     several = dataclasses.replace(target, cores=cores)
     for size, channels in (((32, 32), 16), ((8, 8), 64), ((70, 9), 33), ((6, 6), 64)):
-        spec = squares(size, (channels, channels))
+        spec = dataclasses.replace(squares(size, (channels, channels)), stored=stored)
         for free in (1 << 20, 1 << 16, 1 << 14, 1 << 11):
             plan = winograd_rule.choose(spec, isa.of(several), free)
             if plan is not None:

@@ -178,7 +178,7 @@ class Convolution:
             bias=self.bias, zero=spec.input_zero, natural=lambda c: _natural(spec, walk, c),
         )  # fmt: skip
         tiles = self.g.rows * -(-self.g.columns // self.rows)
-        many = expanded.suits(kernel.isa, stored.dtype, tiles, stored.size)
+        many = expanded.suits(kernel, stored.dtype, tiles, stored.size)
         self.expanded = expanded.Expanded(stored, kernel) if many and self.real else None
         self.weights: Right = self.expanded or stored
         self.chunk = self._chunk()

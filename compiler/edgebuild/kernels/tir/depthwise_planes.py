@@ -5,7 +5,7 @@ A depthwise window has few products, so that what they cost besides decides: loa
 addresses. A few channels of the rows under the windows are kept in scratch, one plane to a channel
 and rows in a ring, as doubles of two positions (``position_pairs.py``): those of two halves of the
 image, upper and lower ones or left and right ones. Each element is converted once for all of its
-windows, and a channel's weights stay in registers along a row. Decision 0216 has the counts.
+windows, and a channel's weights stay in registers along a row. Decision 0215 has the counts.
 """
 
 from __future__ import annotations

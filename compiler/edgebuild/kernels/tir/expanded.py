@@ -10,7 +10,6 @@ from __future__ import annotations
 from edgebuild.kernels.tir.contraction import Weights
 from edgebuild.kernels.tir.emit import Index, Memory, cast
 from edgebuild.kernels.tir.frame import Build, along, but_last
-from edgebuild.kernels.tir.isa import Isa
 
 #: Tiles that have to share what one pass makes.
 ENOUGH_TILES = 3
@@ -19,9 +18,10 @@ SHARE = 2
 CHUNK = 4096
 
 
-def suits(isa: Isa, dtype: str, tiles: int, weights: int) -> bool:
-    """Whether so many tiles gain from ``weights`` floats in scratch."""
-    room = not isa.tight and 4 * weights <= isa.l2_bytes // SHARE
+def suits(kernel: Build, dtype: str, tiles: int, weights: int) -> bool:
+    """Whether so many tiles gain from ``weights`` floats in scratch that costs no memory."""
+    isa = kernel.isa
+    room = not isa.tight and 4 * weights <= min(isa.l2_bytes // SHARE, kernel.free_bytes)
     return dtype == "int8" and tiles >= ENOUGH_TILES and room and isa.vector_bits < 512
 
 

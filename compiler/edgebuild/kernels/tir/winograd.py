@@ -24,7 +24,7 @@ from edgebuild.kernels.tir.products import stored_as
 from edgebuild.kernels.tir.scalars import Point, Programs
 from edgebuild.kernels.tir.tile_shape import rows_of
 from edgebuild.kernels.tir.winograd_rule import Plan
-from edgebuild.kernels.tir.winograd_stored import Opened
+from edgebuild.kernels.tir.winograd_stored import Opened, opened_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +57,21 @@ class Winograd:
         self.how = products(kernel.isa, "float32")
         kernel.tiles = plan.counted(spec.output[0])
         self.walk = Walk(outer=((1, 0),), run=spec.input[3], group=1)
-        stored = stored_as(spec.stored, kernel.isa)
-        self.opened = Opened(spec, kernel, plan.cut, self.form, stored) if stored else None
+        self.opened = self._opened()
         self.weights: Right = self.opened or Weights(
             kernel.block, self.how, plan.cut, self.walk, groups=self.form.n**2, dtype="float32",
             bias=None, zero=0, natural=lambda c: self.form.weights(c["weights"]),
         )  # fmt: skip
+
+    def _opened(self) -> Opened | None:
+        """Stored weights that stay small, where their transform costs no memory."""
+        spec, kernel, plan = self.spec, self.kernel, self.plan
+        stored = stored_as(spec.stored, kernel.isa)
+        passes = spec.output[0] * plan.bands * plan.spans
+        others = plan.scratch_bytes(min(kernel.isa.cores, passes))
+        if not stored or others + opened_bytes(spec, plan.cut, self.form) > kernel.free_bytes:
+            return None
+        return Opened(spec, kernel, plan.cut, self.form, stored)
 
     def build(self) -> None:
         if self.opened is not None:

@@ -3,7 +3,7 @@
 
 Transformed weights are floats, and 16 or 36 for every 9: seven to sixteen times the bytes of what
 was stored. To make them is a few operations for each, done once, where each is multiplied with
-every tile. Scratch is one memory for all kernels; constants would be as much for each of them.
+every tile. Only where the memory plan has room for it: else the transformed weights are constants.
 """
 
 from __future__ import annotations
@@ -23,16 +23,23 @@ TAPS = 9
 LINE = 16
 
 
+def opened_bytes(spec: Conv2d, cut: Split, form: Form) -> int:
+    """Scratch of a transform."""
+    return 4 * form.n**2 * _apart(spec, cut)
+
+
+def _apart(spec: Conv2d, cut: Split) -> int:
+    return cut.padded * spec.input[3] + LINE
+
+
 class Opened(Packed):
     """A packed right side in scratch, of which the constants hold the windows."""
 
     def __init__(self, spec: Conv2d, kernel: Build, cut: Split, form: Form, dtype: str) -> None:
         self.form, self.stored, self.channels = form, dtype, spec.input[3]
-        self.apart = cut.padded * self.channels + LINE
-        size = form.n**2 * self.apart
-        super().__init__(
-            cut=cut, depth=self.channels, at_element=kernel.scratch(4 * size) // 4
-        )  # fmt: skip
+        self.apart = _apart(spec, cut)
+        place = kernel.scratch(opened_bytes(spec, cut, form))
+        super().__init__(cut=cut, depth=self.channels, at_element=place // 4)
         self.windows_at = kernel.block.reserve(
             "weights", dtype, TAPS * cut.padded * self.channels, self._windows
         )
