@@ -296,6 +296,30 @@ def test_mean(
     )
 
 
+@pytest.mark.parametrize("axes", [(1, 2), (3,), (0, 1, 2, 3), (2,)])
+@pytest.mark.parametrize(("scale", "zero"), [(0.05, 3), (0.9, -1), (0.003, 0)])
+def test_sum(tmp_path: Path, axes: tuple[int, ...], scale: float, zero: int) -> None:
+    """LiteRT 2.3's reference takes the bytes for ones without a sign: decision 0201."""
+    shape = (2, 5, 7, 3)
+    case = Case()
+    x, a = case.int8(shape, scale, zero), case.constant(np.array(axes, np.int32))
+    out_scale = scale * np.sqrt(np.prod([shape[axis] for axis in axes])) * 1.37
+    y = case.out([1 if d in axes else n for d, n in enumerate(shape)], float(out_scale), 9)
+    data = case.file("SUM", [x, a], y, version=2, options="ReducerOptions", KeepDims=True)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(data)
+    graph = importer.load(path)
+    (values,) = random_inputs(graph, 1)
+    small = np.abs(values // 8)
+    ours, theirs = interpreter.run(graph, [small])["y"], reference(data, [small])["y"]
+    comparable = (ours > 0) & (ours < 127)
+    assert comparable.any()
+    np.testing.assert_array_equal(ours[comparable], theirs[comparable])
+    centred = (values.astype(np.float64) - zero).sum(axes, keepdims=True)
+    exact = np.clip(centred * scale / out_scale + 9, -128, 127)
+    assert np.abs(interpreter.run(graph, [values])["y"] - exact).max() <= 1
+
+
 @pytest.mark.parametrize("scale", [0.001, 0.05, 0.7, 1.0])
 @pytest.mark.parametrize("columns", [1, 2, 10, 100])
 def test_softmax(tmp_path: Path, scale: float, columns: int) -> None:
