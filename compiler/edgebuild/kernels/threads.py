@@ -17,7 +17,7 @@ from edgebuild.model.profile import Cpu
 from edgebuild.planning import roofline
 
 LEAST_PART_S = 4e-6
-LEAST_SAVING_S = 50e-6  # of one inference
+LEAST_SAVING_S = 100e-6  # of one inference
 
 # A profile says the memory's bandwidth, its processor does not; this decides little here.
 MEMORY_BYTES_PER_CYCLE = 8
