@@ -30,7 +30,7 @@ bench: $(VENV)/development
 
 # A stamp of the lock decides whether the environment is up to date.
 $(VENV)/product: locks/python.txt pyproject.toml
-	@echo "making the environment (about 500 MB, once)"
+	@echo "making the environment (about 1 GB, once)"
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edgebuild needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --disable-pip-version-check --no-input --quiet --require-hashes -r locks/python.txt
