@@ -17,10 +17,6 @@ from edgebuild.model.graph import DTYPES
 Converter = Callable[[OnnxNode], None]
 
 
-def _number(o: OnnxNode, value: float, dtype: str = "float32") -> str:
-    return o.builder.constant(f"{o.outputs[0]}/number", np.array(value, DTYPES[dtype]))
-
-
 def _einsum(o: OnnxNode) -> None:
     """One operand: a sum and a permutation; two: a product of matrices between permutations."""
     equation = str(o.attributes["equation"]).replace(" ", "")
@@ -134,7 +130,7 @@ def _rms_norm(o: OnnxNode) -> None:
         raise o.unsupported("that gives its inner values")
     square = o.emit("square", [o.name(0)])
     mean = o.emit("mean", [square], axes=axes, keep_dims=True)
-    root = o.emit("sqrt", [o.emit("add", [mean, _number(o, float(o.get("epsilon", 1e-5)))])])
+    root = o.emit("sqrt", [o.emit("add", [mean, o.number(float(o.get("epsilon", 1e-5)))])])
     o.result("mul", [o.emit("div", [o.name(0), root]), o.name(1)])
 
 
@@ -142,7 +138,7 @@ def _round(o: OnnxNode) -> None:
     """To the nearest whole number, halves to the even one."""
     x = o.name(0)
     low = o.emit("floor", [x])
-    rest, half, one = o.emit("sub", [x, low]), _number(o, 0.5), _number(o, 1.0)
+    rest, half, one = o.emit("sub", [x, low]), o.number(0.5), o.number(1.0)
     high = o.emit("add", [low, one])
     even = o.emit("floor", [o.emit("mul", [high, half])])
     even = o.emit("add", [even, even])
@@ -160,8 +156,8 @@ def _one_hot(o: OnnxNode) -> None:
         raise MODEL_MALFORMED(f"{o.kind} of depth {depth}", where=o.source)
     axis = normal_axis(o.get("axis", -1), len(shape) + 1)
     index = o.emit("reshape", [o.name(0)], shape=(*shape[:axis], 1, *shape[axis:]))
-    behind = o.emit("add", [index, _number(o, depth, kind)])
-    negative = o.emit("less", [index, _number(o, 0, kind)], dtype="bool")
+    behind = o.emit("add", [index, o.number(depth, kind)])
+    negative = o.emit("less", [index, o.number(0, kind)], dtype="bool")
     index = o.emit("select", [negative, behind, index], dtype=kind)
     places = np.arange(depth).astype(DTYPES[kind])
     column = [-1 if d == axis else 1 for d in range(len(shape) + 1)]
@@ -176,7 +172,7 @@ def _mean(o: OnnxNode) -> None:
     value = o.name(0)
     for name in o.names()[1:]:
         value = o.emit("add", [value, name])
-    o.result("div", [value, _number(o, len(o.inputs))])
+    o.result("div", [value, o.number(len(o.inputs))])
 
 
 def _cast_like(o: OnnxNode) -> None:
@@ -185,19 +181,18 @@ def _cast_like(o: OnnxNode) -> None:
 
 
 def _thresholded_relu(o: OnnxNode) -> None:
-    limit = _number(o, float(o.get("alpha", 1.0)))
+    limit = o.number(float(o.get("alpha", 1.0)))
     above = o.emit("greater", [o.name(0), limit], dtype="bool")
-    o.result("select", [above, o.name(0), _number(o, 0.0)], dtype="float32")
+    o.result("select", [above, o.name(0), o.number(0.0)], dtype="float32")
 
 
 def _log_of_sum(of_exponentials: bool) -> Converter:
     """log(sum(x)), or log(sum(exp(x))) by way of the largest x."""
 
     def convert(o: OnnxNode) -> None:
-        rank, axes = len(o.shape(0)), o.integers(1, "axes")
-        if not axes and o.get("noop_with_empty_axes", 0):
+        found = o.reduced_axes()
+        if not o.integers(1, "axes") and o.get("noop_with_empty_axes", 0):
             raise o.unsupported("over no axes")
-        found = tuple(sorted({normal_axis(a, rank) for a in axes})) if axes else tuple(range(rank))
         over: dict[str, Any] = {"axes": found, "keep_dims": True}
         value = o.name(0)
         if of_exponentials:
@@ -224,9 +219,9 @@ def _lrn(o: OnnxNode) -> None:
     mean = o.emit("average_pool2d", [flat], kernel=(size, 1), stride=(1, 1),
                   padding=(before, 0, after, 0), count_padding=True)  # fmt: skip
     scaled = o.emit("mul", [o.emit("reshape", [mean], shape=shape),
-                            _number(o, float(o.get("alpha", 1e-4)))])  # fmt: skip
-    base = o.emit("add", [scaled, _number(o, float(o.get("bias", 1.0)))])
-    power = o.emit("pow", [base, _number(o, float(o.get("beta", 0.75)))])
+                            o.number(float(o.get("alpha", 1e-4)))])  # fmt: skip
+    base = o.emit("add", [scaled, o.number(float(o.get("bias", 1.0)))])
+    power = o.emit("pow", [base, o.number(float(o.get("beta", 0.75)))])
     o.result("div", [o.name(0), power])
 
 

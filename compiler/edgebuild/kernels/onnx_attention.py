@@ -41,7 +41,7 @@ def _attention(o: OnnxNode) -> None:
     shape, keys = o.builder.tensors[q].shape, o.builder.tensors[k].shape
     scale = float(o.get("scale", 1 / np.sqrt(shape[-1])))
     scores = o.emit("matmul", [q, k], transpose_left=False, transpose_right=True)
-    scores = _capped(o, o.emit("mul", [scores, _number(o, scale)]))
+    scores = _capped(o, o.emit("mul", [scores, o.number(scale)]))
     value = o.emit("matmul", [_weights(o, scores, (shape[2], keys[2]), past), v],
                    transpose_left=False, transpose_right=False)  # fmt: skip
     if len(o.shape(0)) == 4:
@@ -50,10 +50,6 @@ def _attention(o: OnnxNode) -> None:
     together = o.emit("transpose", [value], perm=(0, 2, 1, 3))
     n, length, heads, size = o.builder.tensors[together].shape
     o.result("reshape", [together], shape=(n, length, heads * size))
-
-
-def _number(o: OnnxNode, value: float) -> str:
-    return o.builder.constant(f"{o.outputs[0]}/number", np.array(value, np.float32))
 
 
 def _shared(o: OnnxNode, name: str, heads: int) -> str:
@@ -71,19 +67,19 @@ def _capped(o: OnnxNode, scores: str) -> str:
     cap = float(o.get("softcap", 0.0))
     if not cap:
         return scores
-    small = o.emit("tanh", [o.emit("div", [scores, _number(o, cap)])])
-    return o.emit("mul", [small, _number(o, cap)])
+    small = o.emit("tanh", [o.emit("div", [scores, o.number(cap)])])
+    return o.emit("mul", [small, o.number(cap)])
 
 
 def _weights(o: OnnxNode, scores: str, extents: tuple[int, int], past: int) -> str:
     """The softmax of the scores under masks; a query that may look at nothing gets 0."""
     queries, keys = extents
-    never = _number(o, -np.inf)
+    never = o.number(-np.inf)
     hidden = False
     if o.has(3):
         mask = o.name(3)
         if o.tensor(3).dtype == "bool":
-            mask = o.emit("select", [mask, _number(o, 0.0), never], dtype="float32")
+            mask = o.emit("select", [mask, o.number(0.0), never], dtype="float32")
             known = o.tensor(3).data
             hidden = known is None or not known.any(-1).all() or bool(o.get("is_causal", 0))
         scores = o.emit("add", [scores, mask])
@@ -95,7 +91,7 @@ def _weights(o: OnnxNode, scores: str, extents: tuple[int, int], past: int) -> s
         return weights
     most = o.emit("reduce_max", [scores], axes=(3,), keep_dims=True)
     some = o.emit("greater", [most, never], dtype="bool")
-    return o.emit("select", [some, weights, _number(o, 0.0)], dtype="float32")
+    return o.emit("select", [some, weights, o.number(0.0)], dtype="float32")
 
 
 def _gelu(approximate: bool) -> Converter:

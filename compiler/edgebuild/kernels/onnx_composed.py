@@ -14,10 +14,6 @@ from edgebuild.kernels.shapes import normal_axis
 Converter = Callable[[OnnxNode], None]
 
 
-def _number(o: OnnxNode, value: float) -> str:
-    return o.builder.constant(f"{o.outputs[0]}/number", np.array(value, np.float32))
-
-
 def _truth(o: OnnxNode, value: bool) -> str:
     return o.builder.constant(f"{o.outputs[0]}/truth", np.array(value))
 
@@ -36,8 +32,8 @@ def _xor(o: OnnxNode) -> None:
 
 def _is_nan(o: OnnxNode) -> None:
     """What is neither below 1 nor above 0; comparing x with itself invites a simplifier."""
-    below = o.emit("less", [o.name(0), _number(o, 1.0)], dtype="bool")
-    above = o.emit("greater", [o.name(0), _number(o, 0.0)], dtype="bool")
+    below = o.emit("less", [o.name(0), o.number(1.0)], dtype="bool")
+    above = o.emit("greater", [o.name(0), o.number(0.0)], dtype="bool")
     some = o.emit("select", [below, _truth(o, True), above], dtype="bool")
     o.result("not", [some])
 
@@ -45,7 +41,7 @@ def _is_nan(o: OnnxNode) -> None:
 def _softplus_of(o: OnnxNode, x: str) -> str:
     """log(1 + exp(x)), without the overflow: max(x, 0) + log(1 + exp(-|x|))."""
     grown = o.emit("exp", [o.emit("neg", [o.emit("abs", [x])])])
-    log = o.emit("log", [o.emit("add", [grown, _number(o, 1.0)])])
+    log = o.emit("log", [o.emit("add", [grown, o.number(1.0)])])
     return o.emit("add", [o.emit("relu", [x]), log])
 
 
@@ -58,34 +54,34 @@ def _mish(o: OnnxNode) -> None:
 
 
 def _softsign(o: OnnxNode) -> None:
-    o.result("div", [o.name(0), o.emit("add", [o.emit("abs", [o.name(0)]), _number(o, 1.0)])])
+    o.result("div", [o.name(0), o.emit("add", [o.emit("abs", [o.name(0)]), o.number(1.0)])])
 
 
 def _selu(o: OnnxNode) -> None:
     grown = o.emit("elu", [o.name(0)], alpha=float(o.get("alpha", 1.6732632)))
-    o.result("mul", [grown, _number(o, float(o.get("gamma", 1.0507010)))])
+    o.result("mul", [grown, o.number(float(o.get("gamma", 1.0507010)))])
 
 
 def _celu(o: OnnxNode) -> None:
     """alpha * elu(x / alpha)."""
     alpha = float(o.get("alpha", 1.0))
-    small = o.emit("div", [o.name(0), _number(o, alpha)])
-    o.result("mul", [o.emit("elu", [small], alpha=1.0), _number(o, alpha)])
+    small = o.emit("div", [o.name(0), o.number(alpha)])
+    o.result("mul", [o.emit("elu", [small], alpha=1.0), o.number(alpha)])
 
 
 def _swish(o: OnnxNode) -> None:
     alpha = float(o.get("alpha", 1.0))
     x = o.name(0)
-    scaled = x if alpha == 1 else o.emit("mul", [x, _number(o, alpha)])
+    scaled = x if alpha == 1 else o.emit("mul", [x, o.number(alpha)])
     o.result("mul", [x, o.emit("logistic", [scaled])])
 
 
 def _sign(o: OnnxNode) -> None:
     limits: dict[str, Any] = {"dtype": "bool"}
-    above = o.emit("greater", [o.name(0), _number(o, 0.0)], **limits)
-    below = o.emit("less", [o.name(0), _number(o, 0.0)], **limits)
-    negative = o.emit("select", [below, _number(o, -1.0), _number(o, 0.0)], dtype="float32")
-    o.result("select", [above, _number(o, 1.0), negative], dtype="float32")
+    above = o.emit("greater", [o.name(0), o.number(0.0)], **limits)
+    below = o.emit("less", [o.name(0), o.number(0.0)], **limits)
+    negative = o.emit("select", [below, o.number(-1.0), o.number(0.0)], dtype="float32")
+    o.result("select", [above, o.number(1.0), negative], dtype="float32")
 
 
 def _ceil(o: OnnxNode) -> None:
@@ -105,11 +101,9 @@ def _norm(first: str, last: str) -> Converter:
     """A sum of squares or of sizes, and what is done with it."""
 
     def convert(o: OnnxNode) -> None:
-        rank = len(o.shape(0))
-        axes = o.integers(1, "axes")
-        found = tuple(sorted({normal_axis(a, rank) for a in axes})) if axes else tuple(range(rank))
         keep = bool(o.get("keepdims", 1))
-        total = o.emit("sum", [o.emit(first, [o.name(0)])], axes=found, keep_dims=keep)
+        sizes = o.emit(first, [o.name(0)])
+        total = o.emit("sum", [sizes], axes=o.reduced_axes(), keep_dims=keep)
         o.give(o.emit(last, [total]) if last else total)
 
     return convert
@@ -122,8 +116,8 @@ def _lp_norm(o: OnnxNode) -> None:
     if kind is None:
         raise o.unsupported("of that order")
     total = o.emit("sum", [o.emit(kind, [o.name(0)])], axes=(axis,), keep_dims=True)
-    none = o.emit("equal", [total, _number(o, 0.0)], dtype="bool")
-    safe = o.emit("select", [none, _number(o, 1.0), total], dtype="float32")
+    none = o.emit("equal", [total, o.number(0.0)], dtype="bool")
+    safe = o.emit("select", [none, o.number(1.0), total], dtype="float32")
     o.result("div", [o.name(0), o.emit("sqrt", [safe]) if kind == "square" else safe])
 
 
@@ -137,7 +131,7 @@ def _group_norm(o: OnnxNode) -> None:
     over: dict[str, Any] = {"axes": tuple(range(2, len(shape) + 1)), "keep_dims": True}
     centred = o.emit("sub", [flat, o.emit("mean", [flat], **over)])
     variance = o.emit("mean", [o.emit("square", [centred])], **over)
-    epsilon = _number(o, float(o.get("epsilon", 1e-5)))
+    epsilon = o.number(float(o.get("epsilon", 1e-5)))
     root = o.emit("sqrt", [o.emit("add", [variance, epsilon])])
     normal = o.emit("reshape", [o.emit("div", [centred, root])], shape=shape)
     per_channel = (-1,) + (1,) * (len(shape) - 2)

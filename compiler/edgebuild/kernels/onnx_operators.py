@@ -217,13 +217,11 @@ def _softmax(o: OnnxNode) -> None:
 
 def _reduce(kind: str) -> Converter:
     def convert(o: OnnxNode) -> None:
-        rank = len(o.shape(0))
-        axes = o.integers(1, "axes")
-        if not axes and o.get("noop_with_empty_axes", 0):
+        if not o.integers(1, "axes") and o.get("noop_with_empty_axes", 0):
             o.give(o.name(0))
             return
-        found = sorted({normal_axis(a, rank) for a in axes}) if axes else list(range(rank))
-        o.result(kind, [o.name(0)], axes=tuple(found), keep_dims=bool(o.get("keepdims", 1)))
+        keep = bool(o.get("keepdims", 1))
+        o.result(kind, [o.name(0)], axes=o.reduced_axes(), keep_dims=keep)
 
     return convert
 

@@ -27,6 +27,7 @@ from edgebuild.errors.kernels import (
 from edgebuild.kernels import fold
 from edgebuild.kernels.builder import GraphBuilder
 from edgebuild.kernels.onnx_attributes import Attributes
+from edgebuild.kernels.shapes import normal_axis
 from edgebuild.model.graph import DTYPES, Graph, Tensor
 
 OLDEST_OPSET = 7
@@ -82,6 +83,16 @@ class OnnxNode:
             return [int(value) for value in data.reshape(-1)]
         found = self.attributes.get(attribute)
         return None if found is None else [int(value) for value in found]
+
+    def reduced_axes(self) -> tuple[int, ...]:
+        """Those that a reduction is over, by input or attribute; all where none are named."""
+        rank = len(self.shape(0))
+        axes = self.integers(1, "axes") or range(rank)
+        return tuple(sorted({normal_axis(axis, rank) for axis in axes}))
+
+    def number(self, value: float, dtype: str = "float32") -> str:
+        """A constant of one number."""
+        return self.builder.constant(f"{self.outputs[0]}/number", np.array(value, DTYPES[dtype]))
 
     def get(self, attribute: str, default: Any) -> Any:
         """An attribute, of the default's kind. Raises MODEL_MALFORMED for another kind."""

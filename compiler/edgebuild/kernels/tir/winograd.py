@@ -67,8 +67,7 @@ class Winograd:
         """Stored weights that stay small, where their transform costs no memory."""
         spec, kernel, plan = self.spec, self.kernel, self.plan
         stored = stored_as(spec.stored, kernel.isa)
-        passes = spec.output[0] * plan.bands * plan.spans
-        others = plan.scratch_bytes(min(kernel.isa.cores, passes))
+        others = plan.scratch_bytes(min(kernel.isa.cores, plan.passes(spec.output[0])))
         if not stored or others + opened_bytes(spec, plan.cut, self.form) > kernel.free_bytes:
             return None
         return Opened(spec, kernel, plan.cut, self.form, stored)
@@ -91,8 +90,7 @@ class Winograd:
 
     def _passes(self) -> None:
         plan = self.plan
-        passes = self.spec.output[0] * plan.bands * plan.spans
-        with shares(self.kernel, passes) as (frame, task, part):
+        with shares(self.kernel, plan.passes(self.spec.output[0])) as (frame, task, part):
             w = frame.w
             first, second = self._scratch(frame.tasks)
             sums = w.let_index(task * plan.shared + first)

@@ -161,8 +161,12 @@ class Plan:
             side=m, count=images * self.down * self.across,
             into=(m + n) * (2 * n + self.form.into_cost),
             out=n * n + (n + m) * self.form.out_cost + m * m,
-            passes=images * self.bands * self.spans,
+            passes=self.passes(images),
         )  # fmt: skip
+
+    def passes(self, images: int) -> int:
+        """Over so many images."""
+        return images * self.bands * self.spans
 
     def scratch_bytes(self, tasks: int) -> int:
         return sum(padded(tasks * 4 * size) for size in (self.left, self.shared))
@@ -196,7 +200,7 @@ def plans_of(spec: Conv2d, form: Form, isa: Isa, free_bytes: int) -> Iterator[Pl
         item = 4 * form.n**2 * (spec.input[3] + cut.width)
         for most in range(max(ENOUGH_TILES, isa.l2_bytes // 16 // item), 0, -1):
             plan = _cover(spec, form, isa, cut, most)
-            passes = spec.output[0] * plan.bands * plan.spans
+            passes = plan.passes(spec.output[0])
             makers = min(isa.cores, cut.blocks)
             if passes == 1 and makers > 1:
                 plan = replace(plan, makers=makers)
