@@ -8,9 +8,11 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from onnx import helper
 
 from edgebuild.errors import EdgebuildError
 from edgebuild.kernels import builder as graph_builder
@@ -227,6 +229,16 @@ def test_a_damaged_onnx_file_is_classified(tmp_path: Path, data: st.DataObject) 
     for _ in range(data.draw(st.integers(1, 6))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     assert survives(tmp_path, bytes(damaged), "m.onnx")
+
+
+def test_an_attribute_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [3]) for name in "xy"]
+    node = helper.make_node("Relu", ["x"], ["y"], first=1, other=2)
+    model = helper.make_model(helper.make_graph([node], "g", ends[:1], ends[1:]))
+    data = model.SerializeToString().replace(b"other", b"\xffther")
+    with pytest.raises(EdgebuildError) as caught:
+        load(tmp_path, data, "m.onnx")
+    assert caught.value.kind.code == "E205"
 
 
 def test_a_vector_longer_than_the_file_is_not_allocated() -> None:

@@ -287,7 +287,7 @@ def _convert(
         source=source,
         inputs=[_known(known, name, source) if name else None for name in proto.input],
         outputs=list(proto.output),
-        attributes=Attributes((a.name, _attribute(a, source)) for a in proto.attribute),
+        attributes=Attributes((_text(a.name), _attribute(a, source)) for a in proto.attribute),
         opset=opset,
         results=known,
     )
